@@ -8,8 +8,8 @@
 //!   fetches and who waits
 //! - `denied`: [`Denied`], and what a client that was refused should do
 //! - `expiry`: [`Expiry`], sockets whose token ends; `expiry_alarm`: the same without a task; `sessions`: [`Sessions`], signed cookies
-//! - `revocation`: [`Revocation`], revoked tokens and clients; `RevocationList`, the Group that keeps them;
-//!   [`Revocations`], what a node knows of it
+//! - `revocation`: [`Revocation`], revoked tokens and clients; `RevocationList`, the Group that keeps them for a
+//!   cluster; [`Revocations`], what a node knows of it; `RevocationStore`, where another Group keeps its own
 //! - `provider`: the cryptography; `hs256`: what there is of it without public keys; `error`: [`DoorError`]
 
 mod denied;
@@ -47,7 +47,7 @@ pub use key::TokenKey;
 pub use origins::Origins;
 pub use revocation::{ListCall, ListReply, MAX_TOKEN_ID, Revocation, Revocations};
 #[cfg(feature = "revocation-list")]
-pub use revocation::{MaxRevocations, NoReplica, RevocationList, RevokeIn};
+pub use revocation::{MaxRevocations, NoReplica, RevocationList, RevocationStore, RevokeIn};
 pub use sessions::Sessions;
 pub use source::TokenSource;
 pub use token::{NoClaims, Token};

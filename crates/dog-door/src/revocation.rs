@@ -3,6 +3,8 @@
 
 mod copy;
 #[cfg(feature = "revocation-list")]
+mod in_group;
+#[cfg(feature = "revocation-list")]
 mod list;
 mod protocol;
 mod signal;
@@ -16,7 +18,9 @@ use crate::error::DoorError;
 
 pub use copy::Revocations;
 #[cfg(feature = "revocation-list")]
-pub use list::{MaxRevocations, NoReplica, RevocationList, RevokeIn};
+pub use in_group::RevokeIn;
+#[cfg(feature = "revocation-list")]
+pub use list::{MaxRevocations, NoReplica, RevocationList, RevocationStore};
 pub use protocol::{ListCall, ListReply};
 pub(crate) use signal::or;
 
@@ -25,7 +29,7 @@ pub const MAX_TOKEN_ID: usize = 256;
 
 /// A token, or all tokens of a client, that count no more.
 ///
-/// `RevocationList::revoke` puts it into the list. It may be forgotten 10 minutes after `until`: choose the end of the last token
+/// `RevocationList::revoke` stores it for a cluster, `RevokeIn::revoke` in one Group. It may be forgotten 10 minutes after `until`: choose the end of the last token
 /// that it is about. The 10 minutes are for the [leeway](crate::Verifier::leeway) of those who check tokens.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Revocation {

@@ -10,8 +10,8 @@ use dog::{
     Socket, Timestamp,
 };
 use dog_door::{
-    Expiry, FORBIDDEN, Gate, MaxRevocations, Renewed, Revocation, RevocationList, Revocations, RevokeIn, TokenKey,
-    TokenSource, Verifier,
+    Expiry, FORBIDDEN, Gate, ListCall, ListReply, MaxRevocations, Renewed, Revocation, RevocationList, RevocationStore,
+    Revocations, RevokeIn, TokenKey, TokenSource, Verifier,
 };
 use dog_testing::{ClientSocket, Cluster, websocket};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
@@ -30,12 +30,12 @@ impl App for Chat {
     type Groups = (Lobby, Follower, RevocationList);
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        let (lobby, own) = (dog.group::<Lobby>("lobby"), dog.group::<RevocationList>("lobby"));
+        let lobby = dog.group::<Lobby>("lobby");
         if request.method() == Method::POST {
             let path = request.uri().path().to_owned();
             let revocation = revocation(path.rsplit('/').next().unwrap(), dog.now() + HOUR);
             let missing = match path.starts_with("/group/") {
-                true => lobby.revoke(&own, &revocation).await?,
+                true => lobby.revoke(&revocation).await?,
                 false => RevocationList::revoke(&dog.group("all"), &revocation).await.map(|()| 0)?,
             };
             return Ok(dog::text_response(dog::http::StatusCode::OK, missing.to_string()));
@@ -44,7 +44,7 @@ impl App for Chat {
         let gate = dog.env().get::<[Gate; 2]>().unwrap();
         let admitted = gate[usize::from(is_asked)].admit(&request, dog.now()).await?;
         if is_asked {
-            RevocationList::check(&own, &admitted).await?;
+            lobby.check_revoked(&admitted).await?;
         }
         Ok(lobby.identify(admitted.client()).await?.fetch_as(request, &admitted).await?)
     }
@@ -58,20 +58,26 @@ fn revocation(name: &str, until: Timestamp) -> Revocation {
     }
 }
 
-struct Lobby;
+/// It keeps its own revocations beside an entry of its own.
+struct Lobby(RevocationStore);
 
 impl Group for Lobby {
     type Replica = Room;
-    type Call = ();
-    type Reply = ();
+    type Call = ListCall;
+    type Reply = ListReply;
     const NAME: &'static str = "lobby";
 
-    async fn activate(_: &GroupContext) -> Result<Self> {
-        Ok(Self)
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        cx.storage().put("head", &"its own").await?;
+        Ok(Self(RevocationStore::new(cx)))
     }
 
     fn limit(&self) -> Limit {
         Limit::new(2)
+    }
+
+    async fn on_call(&self, _: &GroupContext, call: ListCall) -> Result<ListReply> {
+        self.0.on_call(call).await
     }
 }
 
@@ -330,9 +336,9 @@ fn a_group_with_a_list_of_its_own_closes_by_gossip_also_who_hibernates() {
     assert_eq!(revoke(&cluster, "/group", "b:1"), 200);
     cluster.run();
     assert!(is_closed(&bob));
-    cluster.restart_group::<RevocationList>("lobby");
+    cluster.restart_group::<Lobby>("lobby");
     assert_eq!(refused(&cluster, "/asked", &ann), Some(403));
-    cluster.cut_off_group::<RevocationList>("lobby");
+    cluster.cut_off_group::<Lobby>("lobby");
     cluster.begin(websocket(&format!("/asked?token={ann}")));
     assert_eq!(cluster.failures(), [""; 0]);
 }

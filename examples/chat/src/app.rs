@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use dog::http::{Method, StatusCode};
 use dog::{
-    Alarm, App, AutoResponse, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, Limit,
+    Alarm, App, AutoResponse, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, GroupHandle, Limit,
     MAX_TOPIC_BYTES, MAX_TOPICS, Message, MessageRate, Replica, ReplicaId, Request, Response, Result, Socket, To,
     Topic, query_param, query_params, text_response,
 };
-use dog_door::{Expiry, Renewable, Renewal, RevocationList};
+use dog_door::{Expiry, ListCall, ListReply, Renewable, Renewal, RevocationStore};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{self, Secret};
@@ -33,14 +33,15 @@ pub const fn rate(messages: u32) -> MessageRate {
 pub struct Chat;
 
 impl App for Chat {
-    type Groups = (Lobby, RevocationList);
+    type Groups = (Lobby,);
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
+        let room = dog.group::<Lobby>("lobby-id");
         match (request.uri().path(), request.method()) {
             ("/", &Method::GET | &Method::HEAD) => Ok(page::page()),
             ("/dog.js", &Method::GET | &Method::HEAD) => Ok(page::module()),
             ("/" | "/dog.js", _) => Ok(method_not_allowed("GET, HEAD")),
-            ("/session", &Method::GET) => Door::of(dog.env())?.session(&request, dog).await,
+            ("/session", &Method::GET) => Door::of(dog.env())?.session(&request, dog.now(), &room).await,
             ("/session", _) => Ok(method_not_allowed("GET")),
             (path @ ("/login" | "/logout"), method) => match Door::of(dog.env())? {
                 Door::Open => Ok(not_found()),
@@ -50,10 +51,10 @@ impl App for Chat {
             },
             // A link on any page sends a GET with the cookie, so these three are for an open room only.
             ("/broadcast" | "/emit" | "/whisper", _) if !Door::of(dog.env())?.is_open() => Ok(not_found()),
-            ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => enter(request, dog).await,
+            ("/ws" | "/broadcast" | "/emit" | "/whisper", &Method::GET) => enter(request, dog, &room).await,
             ("/ws" | "/broadcast" | "/emit" | "/whisper", _) => Ok(method_not_allowed("GET")),
             _ => match dog.env().get::<Secret>() {
-                Some(secret) => backend::answer(secret, request, &dog.group::<Lobby>("lobby-id"), dog).await,
+                Some(secret) => backend::answer(secret, request, &room, dog).await,
                 None => Ok(not_found()),
             },
         }
@@ -61,8 +62,8 @@ impl App for Chat {
 }
 
 /// Hands the request to a Replica with a seat for its client.
-async fn enter(request: Request, dog: &Dog<Chat>) -> Result<Response> {
-    let entering = match Door::of(dog.env())?.admit(&request, dog).await? {
+async fn enter(request: Request, dog: &Dog<Chat>, room: &GroupHandle<Lobby>) -> Result<Response> {
+    let entering = match Door::of(dog.env())?.admit(&request, dog, room).await? {
         Ok(entering) => entering,
         Err(refusal) => return Ok(refusal),
     };
@@ -72,8 +73,7 @@ async fn enter(request: Request, dog: &Dog<Chat>) -> Result<Response> {
     if let Some(refusal) = refusal {
         return Ok(refusal);
     }
-    let room = dog.group::<Lobby>("lobby-id").identify(entering.client()).await?;
-    entering.fetch(room, request).await
+    entering.fetch(room.identify(entering.client()).await?, request).await
 }
 
 /// The topics in the query: `/ws?u=ann&topic=cats&topic=dogs`.
@@ -93,20 +93,26 @@ fn check_topics(request: &Request) -> Result {
 /// The Group. There is one, called "lobby-id".
 pub struct Lobby {
     limit: Limit,
+    /// The users who were removed.
+    removed: RevocationStore,
 }
 
 impl Group for Lobby {
     type Replica = Room;
-    type Call = ();
-    type Reply = ();
+    type Call = ListCall;
+    type Reply = ListReply;
     const NAME: &'static str = "lobby";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
-        Ok(Self { limit: cx.env().get().copied().unwrap_or(DEFAULT_LIMIT) })
+        Ok(Self { limit: cx.env().get().copied().unwrap_or(DEFAULT_LIMIT), removed: RevocationStore::new(cx) })
     }
 
     fn limit(&self) -> Limit {
         self.limit
+    }
+
+    async fn on_call(&self, _: &GroupContext, call: ListCall) -> Result<ListReply> {
+        self.removed.on_call(call).await
     }
 }
 

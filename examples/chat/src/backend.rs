@@ -5,6 +5,7 @@ use dog::{
     App, ClientId, CloseCode, Dog, Group, GroupHandle, MAX_CLIENT_PAGE, Request, Response, Result, Timestamp,
     json_response, text_response,
 };
+use dog_door::RevokeIn;
 use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq;
@@ -42,7 +43,10 @@ pub(crate) async fn answer<A: App, G: Group>(
     request: Request,
     room: &GroupHandle<G>,
     dog: &Dog<A>,
-) -> Result<Response> {
+) -> Result<Response>
+where
+    GroupHandle<G>: RevokeIn<G>,
+{
     let path = request.uri().path().to_owned();
     let (name, allowed) = match path.strip_prefix("/users/") {
         Some(name) => (Some(name), Method::DELETE),
@@ -83,12 +87,15 @@ async fn announce<G: Group>(request: Request, room: &GroupHandle<G>, now: Timest
 }
 
 /// Ends the sessions of a user, who may not be here now, and then closes all sockets.
-async fn remove<A: App, G: Group>(name: &str, room: &GroupHandle<G>, dog: &Dog<A>) -> Result<Response> {
+async fn remove<A: App, G: Group>(name: &str, room: &GroupHandle<G>, dog: &Dog<A>) -> Result<Response>
+where
+    GroupHandle<G>: RevokeIn<G>,
+{
     let Ok(name) = percent_decode_str(name).decode_utf8() else {
         return Ok(text_response(StatusCode::BAD_REQUEST, "the name is not UTF-8"));
     };
     let (user, door) = (ClientId::new(name.as_ref())?, Door::of(dog.env())?);
-    door.revoke(&user, dog).await?;
+    door.revoke(&user, dog.now(), room).await?;
     let code = CloseCode::new(REMOVED).unwrap_or(CloseCode::POLICY);
     let report = room.disconnect(&user, code, "removed").await?;
     if !report.missing.is_empty() {

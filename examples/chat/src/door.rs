@@ -2,12 +2,11 @@
 
 use dog::http::{HeaderValue, StatusCode, header};
 use dog::{
-    App, Body, ClientId, Dog, Env, Error, Failure, Replica, ReplicaHandle, Request, Response, Result, Socket,
+    App, Body, ClientId, Dog, Env, Error, Failure, Group, Replica, ReplicaHandle, Request, Response, Result, Socket,
     Timestamp, json_response, query_param,
 };
 use dog_door::{
-    Admitted, ComeBack, Denied, Expiry, Gate, NoClaims, Origins, Renewable, Renewed, Revocation, RevocationList,
-    Sessions,
+    Admitted, ComeBack, Denied, Expiry, Gate, NoClaims, Origins, Renewable, Renewed, Revocation, RevokeIn, Sessions,
 };
 use serde_json::{Value, json};
 
@@ -15,8 +14,6 @@ use serde_json::{Value, json};
 const MAX_NAME: usize = 256;
 /// The tokens that renew open sockets are those of sessions of this name.
 const RENEWAL: &str = "renewal";
-/// The list of the clients who were removed.
-const LIST: &str = "lobby-id";
 
 /// Who may enter, and under which name. The [`Env`] must hold one.
 pub enum Door {
@@ -69,10 +66,15 @@ impl Door {
     /// Who wants to enter with this request, or the answer to who may not. A page cannot read the status of a handshake, so a
     /// WebSocket opens and closes at once: with 4401 without a session, with 4403 for a page of another server and for a session
     /// that was revoked.
-    pub(crate) async fn admit<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Result<Entering, Response>> {
+    pub(crate) async fn admit<A: App, G: Group>(
+        &self,
+        request: &Request,
+        dog: &Dog<A>,
+        room: &impl RevokeIn<G>,
+    ) -> Result<Result<Entering, Response>> {
         match self {
             Self::Open => Ok(Ok(Entering::Named(client_of_address(request)?))),
-            Self::Login(login) => match login.admit(request, dog).await {
+            Self::Login(login) => match login.admit(request, dog.now(), room).await {
                 Ok(admitted) => Ok(Ok(Entering::Admitted(admitted))),
                 Err(denied) => Ok(Err(denied.refuse(request, dog))),
             },
@@ -80,10 +82,15 @@ impl Door {
     }
 
     /// Says to the page whether it has to log in, and who it is. A session begins anew: the page asks when half of its time is over.
-    pub(crate) async fn session<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Response> {
+    pub(crate) async fn session<G: Group>(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        room: &impl RevokeIn<G>,
+    ) -> Result<Response> {
         let mut response = match self {
             Self::Open => json_response::<Value>(StatusCode::OK, &json!({ "open": true }))?,
-            Self::Login(login) => login.renewed_session(request, dog).await?,
+            Self::Login(login) => login.renewed_session(request, now, room).await?,
         };
         response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
         Ok(response)
@@ -108,10 +115,9 @@ impl Door {
     }
 
     /// Ends the sessions that a user has now. When this returns, it is durable. Where nobody logs in, there are none.
-    pub(crate) async fn revoke<A: App>(&self, user: &ClientId, dog: &Dog<A>) -> Result {
+    pub(crate) async fn revoke<G: Group>(&self, user: &ClientId, now: Timestamp, room: &impl RevokeIn<G>) -> Result {
         let Self::Login(login) = self else { return Ok(()) };
-        let until = dog.now() + login.sessions.lasts();
-        RevocationList::revoke(&dog.group(LIST), &Revocation::client(user, until)).await
+        room.store_revocation(&Revocation::client(user, now + login.sessions.lasts())).await
     }
 }
 
@@ -133,17 +139,26 @@ impl Entering {
 }
 
 impl Login {
-    /// Every handshake asks the list: on Workers no node has a copy of it, and so it is the same on every host.
-    async fn admit<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Admitted, Denied> {
-        let admitted = self.gate.admit(request, dog.now()).await?;
-        RevocationList::check(&dog.group(LIST), &admitted).await?;
+    /// The room knows who was removed. Every handshake asks it, on every host: there is no other node that knows it on Workers.
+    async fn admit<G: Group>(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        room: &impl RevokeIn<G>,
+    ) -> Result<Admitted, Denied> {
+        let admitted = self.gate.admit(request, now).await?;
+        room.check_revoked(&admitted).await?;
         Ok(admitted)
     }
 
-    async fn renewed_session<A: App>(&self, request: &Request, dog: &Dog<A>) -> Result<Response> {
-        // Before the list is asked: what it revokes later is this session, too.
-        let now = dog.now();
-        let admitted = match self.admit(request, dog).await {
+    /// `now` was before the room is asked: the new session, too, ends with what is revoked later.
+    async fn renewed_session<G: Group>(
+        &self,
+        request: &Request,
+        now: Timestamp,
+        room: &impl RevokeIn<G>,
+    ) -> Result<Response> {
+        let admitted = match self.admit(request, now, room).await {
             Ok(admitted) => admitted,
             // It is not known whether there is a session.
             Err(denied) if denied.come_back() == ComeBack::Later => return Ok(denied.response()),

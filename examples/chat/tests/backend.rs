@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use chat::app::Chat;
+use chat::app::{Chat, Lobby};
 use chat::backend::Secret;
 use chat::door::Door;
 use dog::http::header;
 use dog::{Body, Env, Limit, Request};
-use dog_door::{RevocationList, Sessions};
+use dog_door::Sessions;
 use dog_native::Server;
 use dog_test_support::client::{Client, http_with};
 use dog_testing::{ClientSocket, Cluster, refused_after_upgrade};
@@ -140,14 +140,14 @@ fn the_sessions_of_a_user_who_is_removed_are_over_for_good_and_a_new_login_is_no
     assert_eq!(codes, [Some(4003), Some(4003), None]);
     let renewed = |session: &String| session_of(&cluster, session);
     assert_eq!([&ann, &bob, &cid].map(renewed), [json!(null), json!("bob"), json!(null)], "none is renewed");
-    cluster.restart_group::<RevocationList>("lobby-id");
+    cluster.restart_group::<Lobby>("lobby-id");
     let enters = |session: &String| enter_with(&cluster, session).err();
     assert_eq!([&ann, &bob, &cid].map(enters), [Some(4403), None, Some(4403)]);
     cluster.advance(Duration::from_secs(1));
     let again = log_in(&cluster, "ann");
     assert!(enter_with(&cluster, &again).is_ok());
     // Until the list answers, nobody knows who was removed.
-    cluster.cut_off_group::<RevocationList>("lobby-id");
+    cluster.cut_off_group::<Lobby>("lobby-id");
     assert_eq!(enter_with(&cluster, &bob).err(), Some(1013));
     assert_eq!(cluster.failures(), [""; 0]);
 }

@@ -1,27 +1,23 @@
-//! The Group that keeps what was revoked: [`RevocationList`].
+//! Where it is kept what was revoked: [`RevocationStore`] in a Group of the program, and [`RevocationList`] for a cluster.
 
 use std::rc::Rc;
 use std::time::Duration;
 
 use dog::http::StatusCode;
-use dog::{
-    Context, Error, Failure, Group, GroupContext, GroupHandle, Limit, Replica, Request, Response, Result, Timestamp,
-};
+use dog::{Context, Group, GroupContext, GroupHandle, Limit, Replica, Request, Response, Result, Timestamp};
 use futures_util::lock::Mutex;
 
 use super::protocol::{Call, Changes, Entry, ListCall, ListReply, Reply, Seen};
 use super::signal::Signal;
 use super::stored::Stored;
 use super::{Looked, Revocation, Subject, is_issued_by};
-use crate::denied::Denied;
-use crate::gate::Admitted;
 
 /// The most entries of one answer: 300 KiB at most.
 const PAGE: usize = 1000;
 /// For how long an answer waits for something new.
 const WAIT: Duration = Duration::from_secs(1);
 
-/// The most revocations of a [`RevocationList`], if the [`Env`](dog::Env) holds it: a number from 1 on. Each takes about 300 bytes of
+/// The most revocations of a [`RevocationStore`] or a [`RevocationList`], if the [`Env`](dog::Env) holds it: a number from 1 on. Each takes about 300 bytes of
 /// memory where the list is, and 200 on every node that follows it.
 #[derive(Clone, Copy, Debug)]
 pub struct MaxRevocations(pub usize);
@@ -29,15 +25,55 @@ pub struct MaxRevocations(pub usize);
 /// The most, unless the program says something else.
 const MOST: usize = 50_000;
 
-/// A Group that keeps [revocations](Revocation), durably. Name it in [`App::Groups`](dog::App::Groups).
+/// A Group that keeps [revocations](Revocation), durably, for a whole cluster. Name it in [`App::Groups`](dog::App::Groups). On native
+/// and over NATS every node [follows](super::Revocations) it. On Workers nothing runs between requests that could follow a list, and
+/// one object for all handshakes would be a bottleneck: there each Group [keeps its own](RevocationStore).
+pub struct RevocationList(RevocationStore);
+
+/// Revocations in the storage of a Group of yours, for hosts whose nodes follow no list. The Group makes one in
+/// [`activate`](Group::activate) and gives it calls in [`on_call`](Group::on_call); [`RevokeIn`] sends them.
 ///
-/// On native and over NATS, one of them serves the whole cluster, and every node [follows](super::Revocations) it. On Workers,
-/// have one for each Group of yours, by the same name, and [ask](Self::check) it at each handshake: nothing there runs between
-/// requests that could follow a list, and one object for all handshakes would be a bottleneck.
+/// It has at most 50,000 revocations; a [`MaxRevocations`] in the [`Env`](dog::Env) is another bound. An entry that is over makes room
+/// when the next one is stored. If none is over, storing fails and nothing is forgotten: change the key that signs the tokens, which
+/// ends all of them. Its keys in the storage begin with `dog-door/`.
 ///
-/// It has at most 50,000 revocations; a [`MaxRevocations`] in the [`Env`](dog::Env) is another bound. An entry that is over makes room when the next one is stored. If none is over,
-/// [`revoke`](Self::revoke) fails and nothing is forgotten: change the key that signs the tokens, which ends all of them.
-pub struct RevocationList {
+/// ```
+/// # use dog::*;
+/// use dog_door::{ListCall, ListReply, RevocationStore};
+///
+/// struct Lobby {
+///     revoked: RevocationStore,
+/// }
+///
+/// impl Group for Lobby {
+///     type Replica = Room;
+///     /// If your Group has calls of its own: a type with `From<ListCall>`, and one with `TryInto<ListReply>`.
+///     type Call = ListCall;
+///     type Reply = ListReply;
+///     const NAME: &'static str = "lobby";
+///
+///     async fn activate(cx: &GroupContext) -> Result<Self> {
+///         Ok(Self { revoked: RevocationStore::new(cx) })
+///     }
+///
+///     fn limit(&self) -> Limit {
+///         Limit::new(50)
+///     }
+///
+///     async fn on_call(&self, _: &GroupContext, call: ListCall) -> Result<ListReply> {
+///         self.revoked.on_call(call).await
+///     }
+/// }
+/// # struct Room;
+/// # impl Replica for Room {
+/// #     type Group = Lobby;
+/// #     type Gossip = ();
+/// #     type Answer = ();
+/// #     async fn activate(_: &Context<Self>) -> Result<Self> { Ok(Self) }
+/// #     async fn receive(&self, cx: &Context<Self>, request: Request) -> Result<Response> { Ok(cx.connect(request)) }
+/// # }
+/// ```
+pub struct RevocationStore {
     known: Rc<Known>,
     cx: GroupContext,
 }
@@ -49,6 +85,32 @@ struct Known {
     signal: Signal,
 }
 
+impl RevocationStore {
+    /// It is read when it is first asked.
+    pub fn new(cx: &GroupContext) -> Self {
+        Self { known: Rc::default(), cx: cx.clone() }
+    }
+
+    /// Stores, or answers from what is stored.
+    ///
+    /// # Errors
+    /// The storage cannot be read or written.
+    pub async fn on_call(&self, call: ListCall) -> Result<ListReply> {
+        let (known, cx) = (Rc::clone(&self.known), &self.cx);
+        Ok(ListReply(match call.0 {
+            // A task: a call whose deadline passes must not leave a write half known.
+            Call::Revoke(revocation) => {
+                let context = cx.clone();
+                cx.spawn(async move { known.revoke(&context, revocation).await })?.await??
+            }
+            Call::Check { subjects, issued } => {
+                Reply::Checked { is_revoked: known.is_revoked(cx, &subjects, issued).await? }
+            }
+            Call::After { seen, waits } => Reply::Changes(known.news(cx, seen, waits).await?),
+        }))
+    }
+}
+
 impl RevocationList {
     /// Stores a revocation. When this returns, it is durable. Every node that follows the list obeys it within a second from then
     /// on, if it can reach the list; what a node does that cannot is said at [`Revocations`](super::Revocations).
@@ -56,27 +118,10 @@ impl RevocationList {
     /// Not cancel safe: if the future is dropped after its first poll, it may be stored or not.
     ///
     /// # Errors
-    /// - The list is full.
+    /// - The list is full: it has the bounds of a [`RevocationStore`].
     /// - The list cannot be reached, or cannot write. Repeat it: revoking twice is revoking once.
     pub async fn revoke(list: &GroupHandle<Self>, revocation: &Revocation) -> Result<()> {
         list.call(&revocation.call()).await?.revoked()
-    }
-
-    /// Asks the list itself about a token, for hosts whose nodes follow none. It is one call to a Group.
-    ///
-    /// # Errors
-    /// The refusal: with status 403 if the token or its client was revoked, 503 if the list cannot be reached.
-    pub async fn check<C>(list: &GroupHandle<Self>, admitted: &Admitted<C>) -> std::result::Result<(), Denied> {
-        let client = Subject::Client(admitted.client().clone());
-        let id = admitted.token().id().map(|id| Subject::Token(id.to_owned()));
-        let subjects = std::iter::once(client).chain(id).collect();
-        let call = ListCall(Call::Check { subjects, issued: admitted.token().issued() });
-        match list.call(&call).await {
-            Ok(ListReply(Reply::Checked { is_revoked: false })) => Ok(()),
-            Ok(ListReply(Reply::Checked { is_revoked: true })) => Err(Denied::revoked()),
-            Ok(_) => Err(Denied::later("the list of revocations is one of another release")),
-            Err(error) => Err(Denied::later(format!("the list of revocations does not answer: {error}"))),
-        }
     }
 }
 
@@ -87,26 +132,15 @@ impl Group for RevocationList {
     const NAME: &'static str = "dog-revocations";
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
-        Ok(Self { known: Rc::default(), cx: cx.clone() })
+        Ok(Self(RevocationStore::new(cx)))
     }
 
     fn limit(&self) -> Limit {
         Limit::new(1)
     }
 
-    async fn on_call(&self, cx: &GroupContext, call: ListCall) -> Result<ListReply> {
-        let known = Rc::clone(&self.known);
-        Ok(ListReply(match call.0 {
-            // A task: a call whose deadline passes must not leave a write half known.
-            Call::Revoke(revocation) => {
-                let context = self.cx.clone();
-                cx.spawn(async move { known.revoke(&context, revocation).await })?.await??
-            }
-            Call::Check { subjects, issued } => {
-                Reply::Checked { is_revoked: known.is_revoked(cx, &subjects, issued).await? }
-            }
-            Call::After { seen, waits } => Reply::Changes(known.news(cx, seen, waits).await?),
-        }))
+    async fn on_call(&self, _: &GroupContext, call: ListCall) -> Result<ListReply> {
+        self.0.on_call(call).await
     }
 }
 
@@ -190,34 +224,5 @@ impl Replica for NoReplica {
 
     async fn receive(&self, _: &Context<Self>, _: Request) -> Result<Response> {
         Ok(dog::text_response(StatusCode::NOT_FOUND, "not found"))
-    }
-}
-
-/// `group.revoke(…)`: for revocations that are kept per Group, above all on Workers.
-pub trait RevokeIn {
-    /// Stores a revocation in `list` and tells it to every Replica of this Group that has sockets, by gossip. Let
-    /// [`on_gossip`](Replica::on_gossip) give it to [`Expiry::close_revoked`](crate::Expiry::close_revoked): that closes the sockets,
-    /// also those of a Replica that hibernates. A client that is let in at the same moment can be missed: it stays until its token
-    /// ends.
-    ///
-    /// Returns how many Replicas have not answered within 3 s. Repeat it then.
-    ///
-    /// # Errors
-    /// As [`RevocationList::revoke`], and those of [`GroupHandle::gossip`].
-    fn revoke(
-        &self,
-        list: &GroupHandle<RevocationList>,
-        revocation: &Revocation,
-    ) -> impl Future<Output = Result<usize>>;
-}
-
-impl<G: Group> RevokeIn for GroupHandle<G>
-where
-    <G::Replica as Replica>::Gossip: From<Revocation>,
-{
-    async fn revoke(&self, list: &GroupHandle<RevocationList>, revocation: &Revocation) -> Result<usize> {
-        RevocationList::revoke(list, revocation).await?;
-        let replies = self.gossip(&revocation.clone().into()).await.map_err(|error: Error| Failure::from(error))?;
-        Ok(replies.missing.len())
     }
 }

@@ -11,8 +11,9 @@ use super::protocol::{Entry, Seen};
 const PAGE: usize = 1000;
 /// The most entries of which a write removes old ones.
 const SWEPT: usize = 100;
-const HEAD: &str = "head";
-const ENTRIES: &str = "entry/";
+/// Beside the keys of the Group.
+const HEAD: &str = "dog-door/head";
+const ENTRIES: &str = "dog-door/revoked/";
 
 /// The entries, by number, and the number of each subject.
 #[derive(Debug, Default)]

@@ -76,7 +76,7 @@ impl Room {
             Host::Workerd => {
                 let door = if self.login { ("SESSION_SECRET", SESSION_SECRET) } else { ("OPEN", "1") };
                 let variables = &[("LIMIT", "2"), ("SECRET", SECRET), door];
-                let worker = Worker { folder: "chat-worker", groups: &["Lobby", "RevocationList"], variables };
+                let worker = Worker { folder: "chat-worker", groups: &["Lobby"], variables };
                 Serving::Workerd(worker.start(&self.disk, self.address))
             }
         };

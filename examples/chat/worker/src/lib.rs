@@ -9,10 +9,10 @@ use chat::app::{Chat, Lobby};
 use chat::backend::Secret;
 use chat::door::Door;
 use dog::{Env, Limit};
-use dog_door::{RevocationList, Sessions};
+use dog_door::Sessions;
 use dog_workers::worker;
 
-dog_workers::export!(Chat; Lobby, RevocationList; env = settings);
+dog_workers::export!(Chat; Lobby; env = settings);
 
 /// The seats of one Replica, from the variable `LIMIT` in `wrangler.toml`, the secret of other programs, from `SECRET`, and the
 /// [`door`].

@@ -15,11 +15,11 @@ use std::time::Duration;
 
 use dog::http::{Method, StatusCode};
 use dog::{App, ClientId, Dog, Env, Request, Response, Result, query_param, text_response};
-use dog_door::{Gate, Revocation, RevocationList, RevokeIn, TokenKey, TokenSource, Verifier};
+use dog_door::{Gate, Revocation, RevokeIn, TokenKey, TokenSource, Verifier};
 use dog_workers::worker;
 use room::Lobby;
 
-dog_workers::export!(Door; Lobby, RevocationList; env = settings);
+dog_workers::export!(Door; Lobby; env = settings);
 
 /// The variable `SECRET` signs the tokens.
 fn settings(bindings: &worker::Env) -> Env {
@@ -36,21 +36,21 @@ fn settings(bindings: &worker::Env) -> Env {
 struct Door;
 
 impl App for Door {
-    type Groups = (Lobby, RevocationList);
+    type Groups = (Lobby,);
 
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
-        let (lobby, list) = (dog.group::<Lobby>("lobby"), dog.group::<RevocationList>("lobby"));
+        let lobby = dog.group::<Lobby>("lobby");
         if request.method() == Method::POST {
             let until = dog.now() + Duration::from_secs(3600);
             let revocation = match (query_param(&request, "id"), query_param(&request, "client")) {
                 (Some(id), _) => Revocation::token(id, until)?,
                 (None, client) => Revocation::client(&ClientId::new(client.unwrap_or_default())?, until),
             };
-            let missing = lobby.revoke(&list, &revocation).await?;
+            let missing = lobby.revoke(&revocation).await?;
             return Ok(text_response(StatusCode::OK, missing.to_string()));
         }
         let admitted = match room::gate(dog.env())?.admit(&request, dog.now()).await {
-            Ok(admitted) => RevocationList::check(&list, &admitted).await.map(|()| admitted),
+            Ok(admitted) => lobby.check_revoked(&admitted).await.map(|()| admitted),
             Err(denied) => Err(denied),
         };
         match admitted {

@@ -6,26 +6,32 @@ use std::time::Duration;
 use dog::{
     Alarm, Context, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result, Socket,
 };
-use dog_door::{EXPIRY_ALARM, Expiry, FORBIDDEN, Gate, Renewed, Revocation};
+use dog_door::{EXPIRY_ALARM, Expiry, FORBIDDEN, Gate, ListCall, ListReply, Renewed, Revocation, RevocationStore};
 
 pub(crate) fn gate(env: &Env) -> Result<&Gate> {
     env.get().ok_or_else(|| Failure::new("no gate: SECRET has 32 bytes"))
 }
 
-pub(crate) struct Lobby;
+pub(crate) struct Lobby {
+    revoked: RevocationStore,
+}
 
 impl Group for Lobby {
     type Replica = Room;
-    type Call = ();
-    type Reply = ();
+    type Call = ListCall;
+    type Reply = ListReply;
     const NAME: &'static str = "lobby";
 
-    async fn activate(_: &GroupContext) -> Result<Self> {
-        Ok(Self)
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        Ok(Self { revoked: RevocationStore::new(cx) })
     }
 
     fn limit(&self) -> Limit {
         Limit::new(2)
+    }
+
+    async fn on_call(&self, _: &GroupContext, call: ListCall) -> Result<ListReply> {
+        self.revoked.on_call(call).await
     }
 }
 
