@@ -7,8 +7,10 @@ use anyhow::{Context, Result, ensure};
 use crate::step::Step;
 
 /// The most that the chat example's Worker may take, in bytes. Of what an App may leave out it uses alarms, storage and topics. The
-/// login (sessions, a gate, origins and the list of revocations of `dog_door`) is part of it: HMAC, SHA-2, Base64, JWT. The paths of the machine that builds a Worker are part of it: compressed, some 200 bytes.
-pub(crate) const CHAT_MOST: u64 = 480 * 1024;
+/// goal is 480 KiB, and it takes 530 KiB: without sockets that end with their session and sessions that are revoked, it took 422 KiB
+/// (44 KiB of the difference are alarms and storage; most of the rest reads and writes MessagePack). The bound is close to what it
+/// takes, so that growth shows. The paths of the machine that builds a Worker are part of it: compressed, some 200 bytes.
+pub(crate) const CHAT_MOST: u64 = 536 * 1024;
 
 /// The most that the relay example's Worker may take, in bytes. It leaves out all that an App may leave out. The goal is 300 KiB, and
 /// it takes 297 KiB.
