@@ -25,6 +25,8 @@ const TARGETS: &[Target] = &[
     Target { name: "inflate", longest: 600 },
     Target { name: "front", longest: 1_500 },
     Target { name: "records", longest: 512 },
+    Target { name: "messages", longest: 600 },
+    Target { name: "logs", longest: 300 },
     Target { name: "protocol", longest: 1_500 },
     // Two bytes, and two for each of a hundred steps.
     Target { name: "engine", longest: 202 },

@@ -26,6 +26,10 @@ pub struct LogRead {
     pub order: Order,
 }
 
+/// The most bytes that all publications of an epoch have had, and the most resets of a log: more than can be reached.
+const MAX_BYTES: u64 = 1 << 62;
+const MAX_RESETS: u64 = 1 << 62;
+
 /// Where a segment is stored: how often the log was reset before, and the offset of the first publication. Segments with an
 /// earlier number of resets are of a log that is gone, and wait to be deleted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -138,7 +142,7 @@ impl Segment {
     /// [`Error::is_storage`] if it is damaged, or was written by a later release.
     pub fn decode(key: &[u8], record: &Bytes) -> Result<Self, Error> {
         let place = SegmentPlace::of_key(key)?;
-        if !(1..=MAX_OFFSET).contains(&place.first) {
+        if !(1..=MAX_OFFSET).contains(&place.first) || place.resets > MAX_RESETS {
             return Err(damaged());
         }
         let mut rest = record.clone();
@@ -152,6 +156,9 @@ impl Segment {
         let epoch = take(&mut rest)?;
         let epoch = std::str::from_utf8(&epoch).ok().and_then(|epoch| LogEpoch::new(epoch).ok()).ok_or_else(damaged)?;
         let bytes_before = rest.try_get_u64().map_err(|_| damaged())?;
+        if bytes_before > MAX_BYTES {
+            return Err(damaged());
+        }
         let mut publications = Vec::new();
         while !rest.is_empty() {
             let publication = decode_publication(place.first + publications.len() as u64, &mut rest)?;
@@ -247,6 +254,12 @@ mod tests {
         let last = SegmentPlace { first: MAX_OFFSET, ..place };
         assert!(read(last, &record).is_ok() && read(last, &segment(1, &[None, None]).encode()).is_err());
         assert!(read(SegmentPlace { first: 0, ..place }, &record).is_err(), "offsets begin with 1");
+        assert!(
+            read(SegmentPlace { resets: u64::MAX, ..place }, &record).is_err(),
+            "there is no next number of resets"
+        );
+        let full = Segment { bytes_before: u64::MAX - 1, ..written };
+        assert!(read(place, &full.encode()).is_err(), "the bytes cannot be counted");
         for key in [&b""[..], b"topic", b"topic\0", b"topic\0\0\0\0\0\0\0\0\x01", &[0; 18]] {
             assert!(Segment::decode(key, &record).is_err(), "{key:?}");
         }
