@@ -11,22 +11,21 @@
 //! - `moment`: names of messages, and what came first; `owed`: a message that a socket must receive
 //! - `topic_record`, `late_record`, `say_record`, `seat_record`: what is known of topics, of clients that become known later, of
 //!   what clients of event streams have said, and of seats and closed Replicas
-//! - `publications`: what the App does with logs; in its folder `logs_of_run`: which topics have one, `model`: what it must have,
-//!   `subscriber`: what one socket has received of it, `record`: what is known of publications, `check`: their check at the end
-//! - `presence`: what the App does with presence; in its folder `model`: who is there in each version, `record`: what is known of it,
-//!   `check`: its check at the end
+//! - `publications`: what the App does with logs. Its folder has which topics have one, a model of what it must have, the log on disk,
+//!   what one socket has received of it, what is known of publications, and their check at the end
+//! - `presence`: what the App does with presence. Its folder has a model of who is there, what is known of it, and its check at the end
 //! - `calls`: typed calls to Groups; `call_record`: how each may end
 //! - `group_verbs`: the verbs of a Group; `verb_record`: what they have said, and whom they have reached
 //! - `entries`: two entries that objects keep equal; `alarms`: alarms, each with an entry beside it
-//! - `record`: what the App's handlers record, and the checks of that; `witness`: the handle to it; `sent`: to whom a message is owed
+//! - `record`: what the App's handlers record, and checks of that; `witness`: the handle to it; `sent`: to whom a message is owed;
+//!   `parsed`: what a message says; `received`: what a socket has received
 //! - `gate`, `endless`: requests that wait, and bodies that never end
 //! - `topics`, `late_identity`, `event_streams`: what the App and its clients do with these; `objects`: the Group and its Replicas;
 //!   `app`: the App
 //! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `reports`: checks of what verbs report; `run`: a run
 //!   in progress
-//! - `closing`, `placement` and `per_client` check, when all faults are healed, what a closed Replica does, where new clients are
-//!   placed, and how many seats one client gets;
-//!   `verb_check`: checks the verbs of Groups then; `settle`: the other checks at that time
+//! - `closing`, `placement`, `per_client`, `verb_check` and `settle` check, when all faults are healed, what a closed Replica does, where
+//!   new clients are placed, how many seats one client gets, the verbs of Groups, and all else
 //! - `workload`: the actions of a run; `explore`: one run; `many`: many runs in parallel
 //!
 //! | promise | its checker | when |
@@ -41,12 +40,12 @@
 //! | 8 | `check_books` in `settle`: the books are what is open; `LateRecord`: a client is named once, and whispers reach it from then on; `VerbCheck`: `count` and `clients` agree with the sockets; `ClosingCheck`: a ticket that was refused is not reserved any more | when all is healed; with every handler |
 //! | 9 | `check_books`, `check_lives` in `settle`; the messages of `check_broadcasts` | when all is healed |
 //! | 10 | `Watch::check_life`, `Watch::check_sender`, `Watch::writes`, `Watch::lets_in`, `Stored::counted`, `check_lives` in `settle` | with every message, write, ticket and count; when all is healed |
-//! | 11 | `Stored::found` (whole, and what was acknowledged), `RunRecord::alarm_rang` (with the entry of its transaction) | whenever an object wakes or an alarm rings; when all is healed |
+//! | 11 | `Stored::found` (whole, and what was acknowledged), `RunRecord::alarm_rang` (with the entry of its transaction); `LogRecord::check_transactions`: what a transaction publishes is stored with its entry, or neither is | whenever an object wakes or an alarm rings; when all is healed |
 //! | 12 | `LateRecord::check_due`, `LateRecord::closes_unassigned`: of its bounds only the time in which a client has to be assigned | twice per second; with every end of a socket |
 //! | 13 | `RunRecord::finds_attached`; `check_hibernation` in `settle` | with every handler; when all is healed |
 //! | 14 | `Watch::panics`, `work_safely` in `explore`: no panic but those that were asked for; `CallRecord`: each call ends once and in time, runs at most once, and a cycle ends | with every panic; with every call; when all is healed |
 //! | 17 | `Subscriber`: each socket receives publications once, in the order of their positions and without a gap, or is told of a loss; `LogRecord::takes`: the order of the calls; `LogCheck`: no socket misses the end of a log | with every message; twice per second; when all is healed |
-//! | 18 | `LogModel::shown`, `LogRecord::takes`: a position has one publication, and a publication one position of an epoch; `LogModel::check_page`: a page of the history has what is kept; `LogRecord::check_lost`: the epoch changes only with the life of the Group; `LogRecord::ends`: what an error denies is not published | whenever a Group shows or answers something |
+//! | 18 | `LogModel::shown`, `LogRecord::takes`: a position has one publication, and a publication one position of an epoch; `DiskLog`: what is shown of a durable log is stored, each position and each publication once, and nothing is deleted that is kept; `LogModel::check_page`: a page of the history has what is kept; `LogRecord::check_lost`: the epoch changes only with the life of the Group; `LogRecord::ends`: what an error denies is not published | whenever a Group shows or answers something |
 //! | 19 | `PresenceModel`: each version is the same for all, and its changes are possible; `PresenceRecord::leaves`: nobody leaves within the grace time; `PresenceRecord::begins_anew`: an epoch begins only if no Replica knows the one before; `PresenceRecord::hooked`: a Group's code is told arrivals and departures in turn; `PresenceCheck`: the Group and the code of its Replicas know the open sockets, their clients and values | whenever something is told; when all is healed |
 //! | 20 | `TopicRecord::hears`: only subscribers hear; `Sending::is_owed` in `topics`, `group_verbs::broadcast_to`, `Watch::check_owed`: all subscribers hear, also what the Group sends; `TopicRecord::finds`: a socket keeps its topics; `VerbCheck`: the Group reaches exactly the subscribers | with every message; twice per second; with every handler; when all is healed |
 //! | 21 | `TaskRecord::may_act`, `TaskCheck::ticks`: a task acts in its own life only, and ticks on time; `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | with every tick of a task; whenever an alarm rings; when all is healed |
@@ -70,11 +69,13 @@ mod many;
 mod moment;
 mod objects;
 mod owed;
+mod parsed;
 mod per_client;
 mod placement;
 mod plan;
 mod presence;
 mod publications;
+mod received;
 mod record;
 mod reports;
 mod run;

@@ -112,9 +112,9 @@ impl Group for Hall {
         match dog::query_param(&request, "do").as_deref() {
             Some("panic") => panic_quietly(&self.witness),
             Some("fail") => Err(Failure::new("asked to fail")),
-            Some("publish") => {
+            Some(verb @ ("publish-two" | "transact")) => {
                 let topic = dog::query_param(&request, "topic").unwrap_or_default();
-                publications::obey(&self.witness, cx, ("publish-two", &topic)).await;
+                publications::obey_in_group(&self.witness, cx, (verb, &topic)).await;
                 Ok(dog::text_response(StatusCode::OK, "published"))
             }
             Some("task") => {

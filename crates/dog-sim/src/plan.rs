@@ -75,9 +75,9 @@ impl Plan {
 fn disk(random: &mut Random) -> DiskConfig {
     *random.pick(&[
         DiskConfig::default(),
-        DiskConfig { delay: 5_000, fails: 0 },
-        DiskConfig { delay: 5_000, fails: 0 },
-        DiskConfig { delay: 200_000, fails: 30 },
+        DiskConfig { delay: 5_000, fails: 0, doubts: 0 },
+        DiskConfig { delay: 5_000, fails: 0, doubts: 60 },
+        DiskConfig { delay: 200_000, fails: 30, doubts: 60 },
     ])
 }
 

@@ -1,11 +1,13 @@
 //! What the App publishes in a run, and what it reads of its logs. `logs_of_run`: which topics have a log; `model`: what a log must
-//! have; `subscriber`: what one socket has received of it; `record`: what is known of both; `check`: the check when all is healed.
+//! have; `disk_log`: what the disk has of it; `subscriber`: what one socket has received of it; `record`: what is known of both; `check`: the check when all is healed.
 
 pub(crate) mod check;
+mod disk_log;
 pub(crate) mod logs_of_run;
 pub(crate) mod model;
 pub(crate) mod record;
 mod subscriber;
+mod transactions;
 
 use dog::{
     Context, Error, Group, GroupContext, GroupHandle, GroupId, HistoryOrder, HistoryPage, Message, NewPublication,
@@ -16,6 +18,8 @@ use http::StatusCode;
 
 use self::logs_of_run::published;
 use self::model::Page;
+use self::transactions::Outcome;
+use crate::parsed::number;
 use crate::witness::Witness;
 
 /// The name under which all publications are numbered.
@@ -25,8 +29,13 @@ pub(crate) const PUBLISHER: u64 = u64::MAX / 2;
 pub(crate) const VERBS: &[&str] = &["publish", "publish", "publish-two", "publish-key", "history"];
 
 /// The requests of clients that let the App or its Group publish.
-pub(crate) const REQUESTS: &[&str] =
-    &["/publish?do=publish", "/publish?do=publish-key", "/publish?do=history", "/group?do=publish"];
+pub(crate) const REQUESTS: &[&str] = &[
+    "/publish?do=publish",
+    "/publish?do=publish-key",
+    "/publish?do=history",
+    "/group?do=publish-two",
+    "/group?do=transact",
+];
 
 /// How often something with a key is published until it has a position.
 const ATTEMPTS: usize = 3;
@@ -92,6 +101,44 @@ pub(crate) async fn obey(witness: &Witness, publisher: &impl Publisher, (verb, t
     }
 }
 
+/// Runs one of the [`VERBS`] in a Group, or a transaction that publishes.
+pub(crate) async fn obey_in_group(witness: &Witness, cx: &GroupContext, (verb, topic): (&str, &str)) {
+    match verb {
+        "transact" => transact(witness, cx, published(topic)).await,
+        verb => obey(witness, cx, (verb, topic)).await,
+    }
+}
+
+/// The name of the entry that a transaction writes whose first publication has this number.
+pub(crate) fn entry_of(number: u64) -> String {
+    format!("published {number}")
+}
+
+/// Publishes to a topic, and sometimes to another one, in a transaction that writes an entry.
+async fn transact(witness: &Witness, cx: &GroupContext, topic: &'static str) {
+    let other = witness.record().random.happens(500).then_some("a");
+    let all: Vec<_> = [Some(topic), other]
+        .into_iter()
+        .flatten()
+        .map(|topic| (topic, begin(witness, cx, topic, Calls::InTransaction)))
+        .collect();
+    let numbers: Vec<u64> = all.iter().map(|(_, (number, _))| *number).collect();
+    let first = numbers[0];
+    witness.record().logs().transaction_begins(cx.id(), numbers);
+    let storage = cx.storage();
+    let made = storage.transaction(async |entries| {
+        entries.put(&entry_of(first), &first)?;
+        all.iter().try_for_each(|(topic, (_, publication))| entries.publish(topic, publication.clone()))?;
+        Ok(())
+    });
+    let outcome = match made.await {
+        Ok(()) => Outcome::Made,
+        Err(failure) if failure.downcast_ref().is_some_and(Error::is_no_log) => Outcome::Refused,
+        Err(_) => Outcome::Unknown,
+    };
+    witness.record().logs().transaction_ends(first, outcome);
+}
+
 /// Answers a request for one of the [`VERBS`].
 pub(crate) async fn perform(witness: &Witness, group: &GroupHandle<impl Group>, request: &Request) -> Result<Response> {
     let parameter = |name| dog::query_param(request, name).unwrap_or_default();
@@ -99,26 +146,36 @@ pub(crate) async fn perform(witness: &Witness, group: &GroupHandle<impl Group>, 
     Ok(dog::text_response(StatusCode::OK, "done"))
 }
 
+/// How something is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Calls {
+    /// In one call: an object's have an order.
+    Once,
+    /// Again, with a key, if it may not have been published.
+    WithKey,
+    InTransaction,
+}
+
 /// Returns the number of a new publication, and its message.
-fn begin(witness: &Witness, publisher: &impl Publisher, topic: &'static str, has_key: bool) -> (u64, NewPublication) {
+fn begin(witness: &Witness, publisher: &impl Publisher, topic: &'static str, calls: Calls) -> (u64, NewPublication) {
     let mut record = witness.record();
     let (_, number) = record.next_message(PUBLISHER);
-    let life = Some(record.running_life()).filter(|_| publisher.is_object());
+    let life = Some(record.running_life()).filter(|_| publisher.is_object() && calls == Calls::Once);
     let now = record.now;
-    record.logs().begins(number, (publisher.group(), topic), life, has_key, now);
+    record.logs().begins(number, (publisher.group(), topic), life, calls == Calls::WithKey, now);
     let topic = if topic.is_empty() { String::new() } else { format!(" {topic}") };
     (number, NewPublication::new(Message::text(format!("p {PUBLISHER} {number} -{topic}"))))
 }
 
 async fn publish(witness: &Witness, publisher: &impl Publisher, topic: &'static str) {
-    let (number, publication) = begin(witness, publisher, topic, false);
+    let (number, publication) = begin(witness, publisher, topic, Calls::Once);
     let answer = publisher.publish(topic, publication).await;
     witness.record().published(number, &answer);
 }
 
 /// Publishes again what may not have been published.
 async fn publish_with_key(witness: &Witness, publisher: &impl Publisher, topic: &'static str) {
-    let (number, publication) = begin(witness, publisher, topic, true);
+    let (number, publication) = begin(witness, publisher, topic, Calls::WithKey);
     for _ in 0..ATTEMPTS {
         let answer = publisher.publish(topic, publication.clone().key(number.to_be_bytes().to_vec())).await;
         witness.record().published(number, &answer);
@@ -161,12 +218,6 @@ async fn read(witness: &Witness, publisher: &impl Publisher, topic: &'static str
             }
         }
     }
-}
-
-/// The number in the message of a publication.
-pub(crate) fn number(message: &Message) -> Option<u64> {
-    let mut words = message.as_text()?.split(' ');
-    (words.next() == Some("p")).then(|| words.nth(1)?.parse().ok()).flatten()
 }
 
 /// These sockets are told that publications are lost. Some go on.

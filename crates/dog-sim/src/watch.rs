@@ -9,45 +9,22 @@ use std::time::Duration;
 use dog::internal::LogTopic;
 use dog::{Bytes, ConnectionId, Epoch, GroupId, LogEpoch, Message, Publication, ReplicaId, SocketId};
 use dog_engine::address::{Object, ReplicaAddress, Targets, Ticket, TicketId};
+use dog_engine::log::LogEntries;
 use dog_engine::presence::{Following, PresenceChanges};
 use dog_testing::world::{Admission, ClientKey, ClientState, HEARD_WITHIN, Life, Micros, Observer, World};
 
 use crate::event_streams::StreamClients;
 use crate::moment::MessageName;
 use crate::owed::Owed;
+use crate::parsed::{Parsed, parse};
 use crate::publications::PUBLISHER;
+use crate::received::Received;
 use crate::record::SocketRecord;
 use crate::sent::Sent;
 use crate::witness::Witness;
 
 /// The longest time that a message may be on its way. All deadlines are shorter.
 const IN_TIME: Duration = Duration::from_secs(8);
-
-/// What one socket has received from one life.
-#[derive(Default)]
-struct Received {
-    /// The number of the last message that was delivered in the order of sending.
-    last: u64,
-    /// The number of the latest whisper. Messages that were sent before it began may not come after it.
-    whispered: u64,
-    names: BTreeSet<u64>,
-}
-
-/// A message of the simulated App, parsed.
-struct Parsed<'a> {
-    kind: char,
-    name: MessageName,
-    /// The client that it excludes or addresses.
-    about: &'a str,
-    topic: Option<&'a str>,
-}
-
-fn parse(message: &Message) -> Option<Parsed<'_>> {
-    let mut words = message.as_text()?.split(' ');
-    let kind = words.next().filter(|kind| kind.len() == 1)?.chars().next()?;
-    let name = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
-    Some(Parsed { kind, name, about: words.next().unwrap_or_default(), topic: words.next() })
-}
 
 /// A life whose node was struck off.
 #[derive(Clone, Copy)]
@@ -325,6 +302,9 @@ impl Observer for Watch {
         if let Some(world) = self.world.upgrade() {
             let superseded = Superseded { node: life.node(), at: world.micros() };
             self.superseded.borrow_mut().insert(life.epoch().as_u64(), superseded);
+            if let Some((group, _)) = of_group(life) {
+                self.witness.record().logs().is_superseded(group, world.now());
+            }
         }
     }
 
@@ -349,8 +329,11 @@ impl Observer for Watch {
     }
 
     /// Promises 10 and 11: no write of an old life lands after a new life has begun.
-    fn writes(&self, object: Object, epoch: Epoch) {
-        let mut record = self.witness.record();
+    fn writes(&self, object: Object, epoch: Epoch, log: &LogEntries) {
+        let (Some(world), mut record) = (self.world.upgrade(), self.witness.record()) else { return };
+        if let Object::Group(address) = object {
+            record.log_is_stored(address.group, log, world.now());
+        }
         record.checks.count(10);
         let (current, own) = (record.current_life(*object.id()), epoch.as_u64());
         if own < current {

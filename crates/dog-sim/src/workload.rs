@@ -194,6 +194,9 @@ impl<'run> Workload<'run> {
                 self.request(&format!("{request}&topic={topic}"));
             }
             3 => self.speak("subscribe"),
+            // What happens to the memory of Groups and Replicas between two publications changes nothing.
+            4 => self.evict(),
+            5 if self.happens(300) => self.crash_one(true),
             _ => match self.any_open() {
                 Some(client) => {
                     let verb = self.pick(publications::VERBS);

@@ -21,13 +21,16 @@ pub struct Window {
     /// How many of them are within the bounds by count and bytes, and their bytes.
     kept: usize,
     kept_bytes: usize,
+    /// When the newest of those was made that were removed.
+    removed_at: Option<Timestamp>,
 }
 
 impl Window {
     /// A window without publications, after this position.
     pub fn new(head: &LogHead) -> Self {
         let (epoch, next) = (head.position.epoch().clone(), head.position.offset().saturating_add(1));
-        Self { epoch, bounds: head.bounds, next, publications: VecDeque::new(), bytes: 0, kept: 0, kept_bytes: 0 }
+        let (bounds, publications) = (head.bounds, VecDeque::new());
+        Self { epoch, bounds, next, publications, bytes: 0, kept: 0, kept_bytes: 0, removed_at: None }
     }
 
     /// The epoch of the log.
@@ -97,6 +100,17 @@ impl Window {
         self.publications.back().map(|newest| newest.at)
     }
 
+    /// The offset of the last publication that was made before this time.
+    ///
+    /// # Errors
+    /// Not all that were made since are here: the log keeps them no more, or they are too many for one recovery.
+    pub fn before(&self, at: Timestamp) -> Result<u64, Unrecovered> {
+        match self.publications.partition_point(|publication| publication.at < at) {
+            0 if self.removed_at.is_some_and(|removed| removed >= at) => Err(Unrecovered::Expired),
+            earlier => Ok(self.first() + earlier as u64 - 1),
+        }
+    }
+
     /// Appends the next publication. Returns `false`, and changes nothing, if it is not the next.
     #[must_use]
     pub fn push(&mut self, publication: Recorded) -> bool {
@@ -144,6 +158,7 @@ impl Window {
     pub fn pop_oldest(&mut self) -> Option<Recorded> {
         let oldest = self.publications.pop_front()?;
         self.bytes -= oldest.size();
+        self.removed_at = Some(oldest.at);
         if self.kept > self.publications.len() {
             self.kept -= 1;
             self.kept_bytes -= oldest.size();

@@ -1,7 +1,7 @@
 //! The messages about publications.
 
-use dog::ReplicaId;
 use dog::internal::{LogBounds, LogEpoch, LogTopic, Position};
+use dog::{ReplicaId, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::log::{AnswerBounds, Missed, Recorded, Tail};
@@ -48,9 +48,9 @@ pub struct MissedCall {
     pub topic: LogTopic,
     /// The position after which publications are missing.
     pub since: Position,
-    /// Whether the Replica begins to follow the log. If the Group knows what it has acknowledged before, that counts and not
-    /// `since`.
-    pub begins: bool,
+    /// If the Replica begins to follow the log: since when the topic has had subscribers there. If the Group knows what the Replica
+    /// has acknowledged before, that counts and not `since`. Otherwise what was published from that time on is for them.
+    pub begins: Option<Timestamp>,
     /// How much the answer may have. The Group gives no more than [`AnswerBounds::RECOVERY`].
     pub most: AnswerBounds,
 }
@@ -62,6 +62,8 @@ pub struct TailCall {
     pub replica: ReplicaId,
     /// The topic.
     pub topic: LogTopic,
+    /// Since when the topic has had subscribers there.
+    pub subscribed: Timestamp,
     /// How much one recovery may replay. The Group gives no more than [`AnswerBounds::RECOVERY`].
     pub most: AnswerBounds,
 }

@@ -14,7 +14,7 @@ mod unreported;
 use std::collections::HashMap;
 use std::fmt;
 
-use dog::internal::{Door, Except, Topics as Feature};
+use dog::internal::{Door, Except, Topic, Topics as Feature};
 use dog::{ClientId, Epoch, Limit, ReplicaId, SocketId, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,8 @@ pub struct Seats {
     used: HashMap<TicketId, Timestamp>,
     unreported: Unreported,
     topics: Topics,
+    /// When the ticket of the first of the sockets was used. `None`: one of them is of the life before.
+    open_since: Option<Timestamp>,
 }
 
 #[derive(Debug, Default)]
@@ -119,6 +121,7 @@ impl Seats {
             used: HashMap::new(),
             unreported: Unreported::default(),
             topics: Topics::default(),
+            open_since: None,
         }
     }
 
@@ -173,6 +176,9 @@ impl Seats {
         let is_shut = self.door == Door::Closed && !is_planted(Fault::ClosingIsIgnored);
         if is_shut && ticket.newcomer && !self.clients.contains_key(&ticket.client) {
             return Err(Refusal::Closed);
+        }
+        if self.sockets.all().is_empty() {
+            self.open_since = Some(now);
         }
         self.forget_used(now);
         self.used.insert(ticket.id, ticket.expires);
@@ -239,6 +245,7 @@ impl Seats {
 
     /// A socket of the life before is still open, and has a seat in this one.
     pub fn reopen(&mut self, socket: SocketId, client: &ClientId) {
+        self.open_since = None;
         self.sockets.insert(socket, client.clone());
         self.clients.entry(client.clone()).or_default().sockets.push(socket);
         self.unreported.client_changed(client);
@@ -270,6 +277,17 @@ impl Seats {
     /// The open sockets.
     pub fn sockets(&self) -> &[SocketId] {
         self.sockets.all()
+    }
+
+    /// The subscribers of a topic, or, without a topic, the open sockets.
+    pub fn subscribers(&self, topic: Option<&Topic>) -> &[SocketId] {
+        topic.map_or(self.sockets(), |topic| self.topics.subscribers(topic))
+    }
+
+    /// Since when a topic has subscribers, or, without a topic, since when there are open sockets. `None` if some are of the life
+    /// before.
+    pub fn subscribed_since(&self, topic: Option<&Topic>) -> Option<Timestamp> {
+        topic.map_or(self.open_since, |topic| self.topics.subscribed_since(topic))
     }
 
     /// The open sockets, with what tells whether they are still the same.

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use dog::internal::{Kind, MAX_TOPIC_BYTES, MAX_TOPICS, Topic, Topics as Feature};
-use dog::{Error, SocketId};
+use dog::{Error, SocketId, Timestamp};
 
 use crate::message::InterestAnswer;
 use crate::socket_map::SocketMap;
@@ -15,10 +15,19 @@ const MAX_OF_REPLICA: usize = 10_000;
 /// Which socket is subscribed to which topic. A socket without topics costs nothing here.
 #[derive(Debug, Default)]
 pub struct Topics {
-    /// The subscribers of each topic that has some, dense for fan-out.
-    subscribers: HashMap<Topic, Vec<SocketId>>,
+    /// The subscribers of each topic that has some.
+    subscribers: HashMap<Topic, Subscribers>,
     of_sockets: SocketMap<SocketTopics>,
     unreported: UnreportedTopics,
+}
+
+/// The subscribers of one topic.
+#[derive(Debug)]
+struct Subscribers {
+    /// Dense for fan-out.
+    sockets: Vec<SocketId>,
+    /// Since when the topic has some. `None`: some are of the life before.
+    since: Option<Timestamp>,
 }
 
 /// The topics of one socket.
@@ -69,7 +78,12 @@ impl SocketTopics {
 impl Topics {
     /// The sockets that are subscribed to a topic.
     pub fn subscribers(&self, topic: &str) -> &[SocketId] {
-        self.subscribers.get(topic).map_or(&[], Vec::as_slice)
+        self.subscribers.get(topic).map_or(&[], |subscribers| &subscribers.sockets)
+    }
+
+    /// Since when a topic has subscribers. `None`: it has none, or some are of the life before.
+    pub fn subscribed_since(&self, topic: &str) -> Option<Timestamp> {
+        self.subscribers.get(topic)?.since
     }
 
     /// The topics of a socket, in no particular order.
@@ -77,11 +91,11 @@ impl Topics {
         self.of_sockets.get(&socket).into_iter().flat_map(|own| own.topics.iter().map(|(topic, _)| topic))
     }
 
-    /// Subscribes an open socket to a topic.
+    /// Subscribes an open socket to a topic at the time `now`.
     ///
     /// # Errors
     /// When the socket or the Replica would have too many topics ([`Error::is_too_many`]). Nothing has changed then.
-    pub fn subscribe(&mut self, socket: SocketId, topic: &Topic) -> Result<Subscribed, Error> {
+    pub fn subscribe(&mut self, socket: SocketId, topic: &Topic, now: Timestamp) -> Result<Subscribed, Error> {
         let is_new = match self.of_sockets.get(&socket) {
             Some(own) if own.position(topic).is_some() => false,
             Some(own) => {
@@ -96,7 +110,7 @@ impl Topics {
                 let text = format!("this Replica has {MAX_OF_REPLICA} topics: no other can be subscribed to here");
                 return Err(Error::new(Kind::TooMany, text));
             }
-            self.insert(socket, topic);
+            self.insert(socket, topic, Some(now));
             if is_first {
                 self.unreported.change(topic);
             }
@@ -108,14 +122,15 @@ impl Topics {
     /// them, and sends everything, so this is no change.
     pub fn restore(&mut self, socket: SocketId, topic: &Topic) {
         if Feature::ON && self.of_sockets.get(&socket).is_none_or(|own| own.position(topic).is_none()) {
-            self.insert(socket, topic);
+            self.insert(socket, topic, None);
         }
     }
 
-    fn insert(&mut self, socket: SocketId, topic: &Topic) {
+    fn insert(&mut self, socket: SocketId, topic: &Topic, now: Option<Timestamp>) {
         // One name is shared by all its subscribers.
         let name = self.subscribers.get_key_value(topic).map_or(topic, |(name, _)| name).clone();
-        let subscribers = self.subscribers.entry(name.clone()).or_default();
+        let first = || Subscribers { sockets: Vec::new(), since: now };
+        let subscribers = &mut self.subscribers.entry(name.clone()).or_insert_with(first).sockets;
         let own = self.of_sockets.entry(socket).or_default();
         own.bytes += name.len();
         own.topics.push((name, subscribers.len()));
@@ -146,7 +161,9 @@ impl Topics {
 
     /// Removes the subscriber at this index of a topic.
     fn leave(&mut self, topic: &Topic, at: usize) {
-        let Some(subscribers) = self.subscribers.get_mut(topic) else { return };
+        let Some(subscribers) = self.subscribers.get_mut(topic).map(|subscribers| &mut subscribers.sockets) else {
+            return;
+        };
         subscribers.swap_remove(at);
         if subscribers.is_empty() {
             self.subscribers.remove(topic);

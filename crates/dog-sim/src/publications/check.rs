@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use dog::{Group, GroupId, SocketId};
 use dog_testing::world::ClientState;
 
+use super::entry_of;
 use super::logs_of_run::PUBLISHED;
 use crate::objects::Hall;
 use crate::run::Run;
@@ -33,6 +34,7 @@ impl<'run> LogCheck<'run> {
 
     /// Sockets whose clients read have all that their logs have, as long as the life of their Group goes on.
     pub(crate) fn check(&mut self) {
+        self.check_transactions();
         let reading = self.reading();
         let mut record = self.run.witness().record();
         for group in 0..self.run.plan().groups {
@@ -45,6 +47,17 @@ impl<'run> LogCheck<'run> {
                 }
             }
         }
+    }
+
+    /// What transactions have published is in the logs if their entries are on disk, and only then.
+    fn check_transactions(&self) {
+        let world = self.run.world();
+        let objects = world.known_objects();
+        let has_entry = |group: GroupId, number| {
+            let object = objects.iter().find(|object| object.id() == group.as_bytes());
+            object.is_some_and(|object| world.stored(*object, &entry_of(number)).is_some())
+        };
+        self.run.witness().record().check_transactions(has_entry);
     }
 
     fn reading(&self) -> BTreeSet<SocketId> {

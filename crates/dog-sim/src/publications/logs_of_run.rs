@@ -24,14 +24,27 @@ impl LogsOfRun {
         Self { seed }
     }
 
+    /// Which topics have a durable log: all, or some, or none.
+    fn is_durable(self, topic: &str) -> bool {
+        let durable: &[&str] = match (self.seed / 5) % 6 {
+            0 => &[],
+            1 => &[ROOM, "b"],
+            2 => &["a"],
+            3 => &["a", "b"],
+            _ => PUBLISHED,
+        };
+        durable.contains(&topic)
+    }
+
     /// What the Groups keep of a topic.
     pub(crate) fn log(self, topic: &str) -> Log {
+        let begin: fn() -> Log = if self.is_durable(topic) { Log::durable } else { Log::memory };
         let short = Duration::from_secs(1 + self.seed % 20);
         match topic {
-            ROOM if self.seed.is_multiple_of(2) => Log::memory().age(short),
-            ROOM => Log::memory(),
-            "a" => Log::memory().publications(4).age(3 * short),
-            "b" => Log::memory().publications(1000).age(short),
+            ROOM if self.seed.is_multiple_of(2) => begin().age(short),
+            ROOM => begin(),
+            "a" => begin().publications(4).age(3 * short),
+            "b" => begin().publications(1000).age(short),
             _ => Log::none(),
         }
     }

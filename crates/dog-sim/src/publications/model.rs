@@ -14,6 +14,13 @@ pub(crate) struct Kept {
     pub(crate) is_durable: bool,
 }
 
+impl Kept {
+    /// Whether a log that ends with `head` has dropped a publication at this time.
+    pub(crate) fn is_dropped(self, head: u64, offset: u64, at: Timestamp, now: Timestamp) -> bool {
+        offset + self.publications <= head || now >= at + self.age
+    }
+}
+
 /// A publication that has a position.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Numbered {
@@ -145,7 +152,7 @@ impl LogModel {
         if offsets.len() > page.limit {
             return wrong("a page has too much");
         }
-        if page.publications.iter().any(|(offset, _, at)| self.is_dropped(head, *offset, *at, page.asked.0)) {
+        if page.publications.iter().any(|(offset, _, at)| self.kept.is_dropped(head, *offset, *at, page.asked.0)) {
             return wrong("a page has what the log does not keep any more");
         }
         let first_of_all = match (since, is_oldest_first) {
@@ -173,16 +180,11 @@ impl LogModel {
         Ok(())
     }
 
-    /// Whether a publication was dropped at this time.
-    fn is_dropped(&self, head: u64, offset: u64, at: Timestamp, now: Timestamp) -> bool {
-        offset + self.kept.publications <= head || now >= at + self.kept.age
-    }
-
     /// Whether this publication may have been dropped when the page was made.
     fn may_be_dropped(&self, page: &Page<'_>, offset: u64) -> bool {
         let of_epoch = self.epochs.iter().find(|model| model.epoch == *page.head.epoch());
         let at = of_epoch.and_then(|model| model.publications.get(&offset)).and_then(|numbered| numbered.at);
-        at.is_none_or(|at| self.is_dropped(page.head.offset(), offset, at, page.asked.1))
+        at.is_none_or(|at| self.kept.is_dropped(page.head.offset(), offset, at, page.asked.1))
     }
 
     /// Checks that publications after this position may have been dropped at `now`, by its count or by their age.
@@ -191,7 +193,7 @@ impl LogModel {
         let model = &self.epochs[index];
         let next = model.publications.get(&(offset + 1)).and_then(|numbered| numbered.at);
         match next {
-            Some(at) if !self.is_dropped(model.head(), offset + 1, at, now) => {
+            Some(at) if !self.kept.is_dropped(model.head(), offset + 1, at, now) => {
                 Err(format!("the log is said to have dropped what follows {since}, which it must keep"))
             }
             _ => Ok(()),

@@ -1,13 +1,17 @@
-//! What is known of the publications of a run: [`LogRecord`]. Promises 17 and 18.
+//! What is known of the publications of a run: [`LogRecord`]. Promises 17 and 18. `durable`: what the disk has of them.
+
+mod durable;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dog::{Error, GroupId, Position, SocketId, Timestamp, Unrecovered};
 
+use super::disk_log::DiskLog;
 use super::logs_of_run::LogsOfRun;
 use super::model::{Kept, LogModel, Page, Place};
 use super::subscriber::Subscriber;
+use super::transactions::TransactionRecord;
 
 /// How soon sockets are told of a loss that has shown, also while calls are lost and late, in milliseconds.
 const TOLD_WITHIN: u64 = 20_000;
@@ -23,10 +27,14 @@ pub(crate) type Now = (Timestamp, u64);
 struct Publication {
     group: GroupId,
     topic: &'static str,
+    /// The moment at which it is made.
+    made: u64,
     /// The life that publishes it, if that is one of an object and calls only once.
     ordered_for: Option<u64>,
     has_key: bool,
     places: Vec<Place>,
+    /// It has been called for, and may be published: there is no answer, or one that does not deny it.
+    may_come: bool,
     /// An error has said that it is not published.
     is_refused: bool,
 }
@@ -46,6 +54,13 @@ pub(crate) struct LogRecord {
     shown: BTreeMap<(GroupId, &'static str), (Timestamp, u64)>,
     /// When each Group was last given a key.
     keys: BTreeMap<GroupId, Timestamp>,
+    /// The durable logs on disk.
+    disk: BTreeMap<(GroupId, &'static str), DiskLog>,
+    transactions: Vec<TransactionRecord>,
+    /// Up to which offset each durable log was acknowledged.
+    acknowledged: BTreeMap<(GroupId, &'static str), u64>,
+    /// When the node of a life of each Group was struck off last.
+    superseded: BTreeMap<GroupId, Timestamp>,
     /// How often something has been sent or subscribed: moments of the run.
     moment: u64,
 }
@@ -60,6 +75,10 @@ impl LogRecord {
             subscribers: BTreeMap::new(),
             shown: BTreeMap::new(),
             keys: BTreeMap::new(),
+            disk: BTreeMap::new(),
+            transactions: Vec::new(),
+            acknowledged: BTreeMap::new(),
+            superseded: BTreeMap::new(),
             moment: 0,
         }
     }
@@ -83,11 +102,14 @@ impl LogRecord {
         has_key: bool,
         now: Timestamp,
     ) {
-        if has_key {
+        if has_key && self.of_run.kept(topic).is_some_and(|kept| !kept.is_durable) {
             self.keys.insert(group, now);
         }
         let ordered_for = publisher.filter(|_| !has_key);
-        let publication = Publication { group, topic, ordered_for, has_key, places: Vec::new(), is_refused: false };
+        let (places, may_come, is_refused) = (Vec::new(), false, false);
+        self.moment += 1;
+        let made = self.moment;
+        let publication = Publication { group, topic, made, ordered_for, has_key, places, may_come, is_refused };
         self.publications.insert(number, publication);
     }
 
@@ -101,18 +123,32 @@ impl LogRecord {
         let Some(publication) = self.publications.get_mut(&number) else { return Ok(()) };
         let topic = publication.topic;
         match answer {
-            Ok(position) => self.is_shown(number, topic, (position, None), now),
+            Ok(position) => {
+                publication.may_come = true;
+                let of = (publication.group, topic);
+                self.is_shown(number, topic, (position, None), now)?;
+                let acknowledged = self.acknowledged.entry(of).or_default();
+                *acknowledged = position.offset().max(*acknowledged);
+                Ok(())
+            }
             Err(error) if error.is_no_log() && self.of_run.kept(topic).is_some() => {
                 Err(format!("publication {number} is refused, but {topic:?} has a log"))
             }
-            Err(error) if error.is_no_log() || error.is_closed() || error.is_too_many() => {
+            // A call with a key may come again: the answer is that of the first time.
+            Err(error) if is_denied(error) && !publication.may_come && !(publication.has_key && error.is_storage()) => {
                 publication.is_refused = true;
-                if publication.places.is_empty() {
-                    return Ok(());
+                let (group, is_published) = (publication.group, !publication.places.is_empty());
+                if is_published || self.is_stored(group, number) {
+                    return Err(format!(
+                        "publication {number} is published, but an error says that it is not: {error}"
+                    ));
                 }
-                Err(format!("publication {number} is published, but an error says that it is not: {error}"))
+                Ok(())
             }
-            Err(_) => Ok(()),
+            Err(_) => {
+                publication.may_come = true;
+                Ok(())
+            }
         }
     }
 
@@ -131,19 +167,26 @@ impl LogRecord {
             ));
         };
         let of = (publication.group, publication.topic);
+        let is_durable = self.is_durable(of.1);
         let Some(log) = self.log(of.0, of.1) else {
             return Err(format!("publication {number} is in the log of {topic:?}, which has none"));
         };
         let before = log.heads();
         let place = log.shown(position, number, at)?;
+        if is_durable {
+            // Who is subscribed then gets it, whatever happens to the life of the Group that stores it.
+            log.is_sent(place, publication.made);
+        }
         let after = log.heads();
         if after != before {
-            let (_, life) = self.shown.get(&of).copied().filter(|_| after.len() == before.len()).unwrap_or(now);
+            let is_same = !is_durable && after.len() == before.len();
+            let (_, life) = self.shown.get(&of).copied().filter(|_| is_same).unwrap_or(now);
             self.shown.insert(of, (now.0, life));
         }
         if publication.is_refused {
             return Err(format!("publication {number} has {position}, but an error has said that it is not published"));
         }
+        self.check_on_disk(of, position, number)?;
         self.takes(number, &publication, place)
     }
 
@@ -177,7 +220,8 @@ impl LogRecord {
         self.moment += 1;
         let Some((group, topic)) = self.publications.get(&number).map(|of| (of.group, of.topic)) else { return };
         let moment = self.moment;
-        if let Some(log) = self.log(group, topic)
+        if !self.is_durable(topic)
+            && let Some(log) = self.log(group, topic)
             && let Some(place) = log.place(position)
         {
             log.is_sent(place, moment);
@@ -197,10 +241,12 @@ impl LogRecord {
         reason: Unrecovered,
         now: Now,
     ) -> Result<(), String> {
+        let may_be_old = self.may_be_old(group, now.0);
         let (Some(log), Some(since)) = (self.log(group, topic), since) else {
             return Err(format!("a page of {topic:?} that begins anywhere cannot be given: {reason}"));
         };
         match reason {
+            _ if may_be_old => Ok(()),
             Unrecovered::Expired => log.check_expired(since, now.0),
             Unrecovered::EpochUnknown => self.check_lost((group, topic), now),
             _ => Err(format!("what follows {since} of {topic:?} cannot be given: {reason}")),
@@ -261,10 +307,14 @@ impl LogRecord {
     }
 
     /// A log that is said to be lost had another epoch, or another life of its Group.
-    fn check_lost(&self, of: (GroupId, &'static str), (_, life): Now) -> Result<(), String> {
+    fn check_lost(&self, of: (GroupId, &'static str), (now, life): Now) -> Result<(), String> {
         let epochs = self.logs.get(&of).map_or(0, LogModel::epochs);
-        let is_lost = epochs > 1 || self.shown.get(&of).is_none_or(|(_, shown)| *shown != life);
-        if is_lost { Ok(()) } else { Err(format!("the log of {:?} is said to be lost, and goes on", of.1)) }
+        let has_ended = !self.is_durable(of.1) && self.shown.get(&of).is_none_or(|(_, shown)| *shown != life);
+        if epochs > 1 || has_ended || self.may_be_old(of.0, now) {
+            Ok(())
+        } else {
+            Err(format!("the log of {:?} is said to be lost, and goes on", of.1))
+        }
     }
 
     /// Open sockets that miss publications were told so.
@@ -279,7 +329,11 @@ impl LogRecord {
         }
     }
 
-    /// Whether the newest epoch of a log is of this life of its Group.
+    fn is_durable(&self, topic: &str) -> bool {
+        self.of_run.kept(topic).is_some_and(|kept| kept.is_durable)
+    }
+
+    /// Whether this life of a Group has the newest epoch of a log.
     pub(crate) fn is_of_life(&self, of: (GroupId, &'static str), life: u64) -> bool {
         self.shown.get(&of).is_some_and(|(_, shown)| *shown == life)
     }
@@ -322,12 +376,17 @@ impl LogRecord {
     }
 }
 
+/// Whether an error says that nothing was published.
+fn is_denied(error: &Error) -> bool {
+    error.is_no_log() || error.is_closed() || error.is_too_many() || error.is_storage()
+}
+
 impl LogsOfRun {
-    fn kept(self, topic: &str) -> Option<Kept> {
+    pub(super) fn kept(self, topic: &str) -> Option<Kept> {
         self.log(topic).bounds().map(|bounds| Kept {
             publications: bounds.publications.into(),
             age: bounds.age,
-            is_durable: false,
+            is_durable: self.log(topic).is_durable(),
         })
     }
 }

@@ -6,11 +6,12 @@ use dog::{
     Alarm, Bytes, ClientId, ConnectionId, Epoch, Error, GroupId, LogEpoch, Position, PresenceNews, PresencePage,
     PresenceVersion, Publication, ReplicaId, SocketId, Timestamp,
 };
+use dog_engine::log::LogEntries;
 use dog_engine::presence::{Following, PresenceChanges};
 
 use super::{RunRecord, SocketRecord};
+use crate::parsed::number;
 use crate::presence::record::{Faults, ReplicaLife};
-use crate::publications::number;
 use crate::publications::record::Now;
 use crate::stored::ObjectId;
 
@@ -141,6 +142,20 @@ impl RunRecord {
         if group.is_some_and(|group| self.current_life(*group.as_bytes()) == life) {
             self.logs().is_sent(number, &Position::new(epoch.clone(), publication.offset));
         }
+    }
+
+    /// Promise 18: records of logs of a Group are on disk.
+    pub(crate) fn log_is_stored(&mut self, group: GroupId, records: &LogEntries, now: Timestamp) {
+        if !records.is_empty() {
+            let outcome = self.logs().stores(group, records, now);
+            self.check(18, outcome);
+        }
+    }
+
+    /// Promise 11: each transaction that has published was made as a whole, or not at all.
+    pub(crate) fn check_transactions(&mut self, has_entry: impl Fn(GroupId, u64) -> bool) {
+        let outcome = self.logs().check_transactions(has_entry);
+        self.check(11, outcome);
     }
 
     /// Promise 18: a Group shows a part of a log.

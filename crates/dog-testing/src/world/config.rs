@@ -15,6 +15,8 @@ pub struct DiskConfig {
     pub delay: Micros,
     /// How many of 1,000 writes fail.
     pub fails: u32,
+    /// How many of 1,000 writes with records of logs fail for their object, and are on disk nevertheless.
+    pub doubts: u32,
 }
 
 /// How a world is made.

@@ -38,6 +38,7 @@ impl Watched {
     fn of(call: &GroupCall) -> Option<Self> {
         match call {
             GroupCall::Missed(call) => Some(Self::Topic(call.topic.clone())),
+            GroupCall::Tail(call) => Some(Self::Topic(call.topic.clone())),
             GroupCall::Log { verb: LogVerb::History { topic, .. }, .. } => Some(Self::Topic(topic.clone())),
             GroupCall::Presence(_, PresenceCall::Report(report)) if report.census => {
                 Some(Self::Census { replica: (report.replica, report.epoch), following: report.following })
@@ -68,6 +69,7 @@ fn shown_by(answer: &GroupAnswer) -> Option<(&LogEpoch, &[Publication])> {
             let page = answer.missed.page.as_ref().ok()?;
             Some((answer.missed.head.position.epoch(), &page.publications))
         }
+        GroupAnswer::Tail(answer) => Some((answer.tail.head.position.epoch(), &answer.tail.publications)),
         GroupAnswer::Log(LogVerbAnswer::History(page)) => Some((page.head.epoch(), &page.publications)),
         _ => None,
     }

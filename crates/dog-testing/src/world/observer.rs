@@ -3,6 +3,7 @@
 use dog::internal::{ConnectionId, LogEpoch, LogTopic, Publication};
 use dog::{Bytes, Epoch, Message, ReplicaId, SocketId};
 use dog_engine::address::{Object, Targets, Ticket, TicketId};
+use dog_engine::log::LogEntries;
 use dog_engine::presence::{Following, PresenceChanges};
 
 use super::client::ClientKey;
@@ -43,8 +44,8 @@ pub trait Observer {
     fn reserves(&self, ticket: &Ticket);
     /// A Replica has accepted a ticket.
     fn lets_in(&self, life: &Life, admission: &Admission);
-    /// A batch that a life has written is on disk now.
-    fn writes(&self, object: Object, epoch: Epoch);
+    /// A batch that a life has written is on disk now, with these records of logs.
+    fn writes(&self, object: Object, epoch: Epoch, log: &LogEntries);
     /// The thread runs code of this life from now on. `None`: of no life.
     fn runs(&self, life: Option<Epoch>);
     /// Code of an object has panicked.

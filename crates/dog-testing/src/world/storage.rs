@@ -10,6 +10,7 @@ use dog::internal::Kind;
 use dog::{Epoch, Error, Timestamp};
 use dog_engine::address::Object;
 use dog_engine::host::{AlarmChange, Batch, Order, Space, SpaceWrites};
+use dog_engine::log::LogEntries;
 
 use super::clock::Micros;
 use super::reply::ReplySender;
@@ -21,8 +22,27 @@ struct PendingBatch {
     key: u64,
     epoch: Epoch,
     batch: Batch,
-    fails: bool,
+    fate: Fate,
     reply: ReplySender<()>,
+}
+
+/// What becomes of a batch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// It is stored.
+    Stored,
+    /// It fails.
+    Fails,
+    /// It is stored, and its object is told that it has failed.
+    InDoubt,
+}
+
+/// A batch that is on disk now.
+pub(super) struct StoredBatch {
+    /// The life that wrote it.
+    pub(super) by: Epoch,
+    /// The records of logs in it.
+    pub(super) log: LogEntries,
 }
 
 /// When an object has to be woken for its earliest alarm, on disk.
@@ -38,8 +58,8 @@ pub(super) struct StoredAlarm {
 #[derive(Default)]
 pub(super) struct Completed {
     pub(super) reply: Option<(ReplySender<()>, Result<(), Error>)>,
-    /// The life that wrote it, if it is on disk.
-    pub(super) stored_by: Option<Epoch>,
+    /// If it is on disk.
+    pub(super) stored: Option<StoredBatch>,
     /// The time that is new on disk, to be scheduled.
     pub(super) alarm: Option<StoredAlarm>,
     /// If the batch failed and would have replaced it: the time on disk, which counts again.
@@ -50,7 +70,7 @@ pub(super) struct Completed {
 #[derive(Default)]
 pub(super) struct Settled {
     pub(super) replies: Vec<ReplySender<()>>,
-    pub(super) stored_by: Vec<Epoch>,
+    pub(super) stored: Vec<StoredBatch>,
     pub(super) alarms: Vec<StoredAlarm>,
 }
 
@@ -108,8 +128,10 @@ impl Storage {
     /// Returns the time of the object's earliest alarm, stored or on its way.
     pub(super) fn alarm(&self, object: Object) -> Option<Timestamp> {
         let pending = self.pending.get(&object).into_iter().flatten().rev();
-        let on_its_way =
-            pending.filter(|pending| !pending.fails).find_map(|pending| pending.batch.alarm).map(AlarmChange::time);
+        let on_its_way = pending
+            .filter(|pending| pending.fate != Fate::Fails)
+            .find_map(|pending| pending.batch.alarm)
+            .map(AlarmChange::time);
         on_its_way.unwrap_or_else(|| self.alarms.get(&object).map(|stored| stored.at))
     }
 
@@ -134,11 +156,11 @@ impl Storage {
         epoch: Epoch,
         batch: Batch,
         reply: ReplySender<()>,
-        (done_at, fails): (Micros, bool),
+        (done_at, fate): (Micros, Fate),
     ) -> (u64, Micros) {
         let key = self.next;
         self.next += 1;
-        self.pending.entry(object).or_default().push_back(PendingBatch { key, epoch, batch, fails, reply });
+        self.pending.entry(object).or_default().push_back(PendingBatch { key, epoch, batch, fate, reply });
         let last = self.last.entry(object).or_default();
         *last = done_at.max(*last);
         (key, *last)
@@ -151,13 +173,14 @@ impl Storage {
             if is_first { pending.pop_front() } else { None }
         });
         let Some(pending) = first else { return Completed::default() };
-        if pending.fails {
-            let error = Error::new(Kind::Storage, "the disk failed");
+        let error = || Err(Error::new(Kind::Storage, "the disk failed"));
+        if pending.fate == Fate::Fails {
             let kept = pending.batch.alarm.and_then(|_| self.keep_alarm(object));
-            return Completed { reply: Some((pending.reply, Err(error))), kept, ..Completed::default() };
+            return Completed { reply: Some((pending.reply, error())), kept, ..Completed::default() };
         }
-        let alarm = self.apply(object, pending.batch);
-        Completed { reply: Some((pending.reply, Ok(()))), stored_by: Some(pending.epoch), alarm, kept: None }
+        let outcome = if pending.fate == Fate::InDoubt { error() } else { Ok(()) };
+        let (stored, alarm) = self.apply(object, pending.epoch, pending.batch);
+        Completed { reply: Some((pending.reply, outcome)), stored: Some(stored), alarm, kept: None }
     }
 
     /// Returns how many batches of an object are on their way.
@@ -170,9 +193,10 @@ impl Storage {
         let pending = self.pending.remove(&object).unwrap_or_default();
         let mut settled = Settled::default();
         for (index, pending) in pending.into_iter().enumerate() {
-            if index < survive && !pending.fails {
-                settled.alarms.extend(self.apply(object, pending.batch));
-                settled.stored_by.push(pending.epoch);
+            if index < survive && pending.fate != Fate::Fails {
+                let (stored, alarm) = self.apply(object, pending.epoch, pending.batch);
+                settled.alarms.extend(alarm);
+                settled.stored.push(stored);
             } else if pending.batch.alarm.is_some() {
                 settled.alarms.extend(self.keep_alarm(object));
             }
@@ -193,8 +217,21 @@ impl Storage {
         Some(*stored)
     }
 
-    fn apply(&mut self, object: Object, batch: Batch) -> Option<StoredAlarm> {
-        for SpaceWrites { space, delete_all, entries: written } in batch.spaces {
+    fn apply(&mut self, object: Object, by: Epoch, batch: Batch) -> (StoredBatch, Option<StoredAlarm>) {
+        let alarm = batch.alarm;
+        (
+            StoredBatch { by, log: self.apply_entries(object, batch.spaces) },
+            alarm.and_then(|alarm| self.set_alarm(object, alarm)),
+        )
+    }
+
+    /// Returns the records of logs among the entries.
+    fn apply_entries(&mut self, object: Object, spaces: impl IntoIterator<Item = SpaceWrites>) -> LogEntries {
+        let mut log = LogEntries::new();
+        for SpaceWrites { space, delete_all, entries: written } in spaces {
+            if space == Space::Log {
+                log.extend(written.iter().cloned());
+            }
             let entries = self.entries.entry((object, space)).or_default();
             if delete_all {
                 entries.clear();
@@ -206,7 +243,11 @@ impl Storage {
                 }
             }
         }
-        match batch.alarm?.time() {
+        log
+    }
+
+    fn set_alarm(&mut self, object: Object, alarm: AlarmChange) -> Option<StoredAlarm> {
+        match alarm.time() {
             Some(at) => {
                 self.next += 1;
                 let alarm = StoredAlarm { at, number: self.next, has_rung: false };
@@ -268,10 +309,11 @@ mod tests {
         let epoch = Epoch::from_raw(1);
         for value in ["first", "second"] {
             let (sender, _) = reply(OnLoss::StaySilent);
-            storage.submit(object, epoch, batch(value), sender, (10, false));
+            storage.submit(object, epoch, batch(value), sender, (10, Fate::Stored));
         }
         let settled = storage.settle(object, 1);
-        assert_eq!((settled.stored_by, settled.replies.len()), (vec![epoch], 2));
+        let stored_by: Vec<_> = settled.stored.iter().map(|stored| stored.by).collect();
+        assert_eq!((stored_by, settled.replies.len()), (vec![epoch], 2));
         assert_eq!(storage.read(object, Space::User, b"key").as_deref(), Some(&b"first"[..]));
         assert!(storage.complete(object, 0).reply.is_none(), "it was settled before");
     }

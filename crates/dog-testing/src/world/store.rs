@@ -16,7 +16,7 @@ use super::core::Core;
 use super::life::{Life, Party};
 use super::lives::Lives;
 use super::reply::ReplySender;
-use super::storage::{Settled, Storage, StoredAlarm};
+use super::storage::{Fate, Settled, Storage, StoredAlarm, StoredBatch};
 
 /// The pause between two attempts of an isolated node to reach the storage.
 const RETRY: Duration = Duration::from_micros(RETRY_MICROS);
@@ -128,22 +128,32 @@ impl Store {
             self.core.note(|| format!("{}: a batch of life {} is refused", name(object), epoch.as_u64()));
             return reply.send(Err(over()));
         }
-        let disk = self.core.disk();
-        let (delay, fails) = {
-            let mut random = self.core.random();
-            (random.within(0..=disk.delay), random.happens(disk.fails))
-        };
-        let done_at = self.core.clock().micros() + delay;
-        let (key, done_at) = self.storage.borrow_mut().submit(object, epoch, batch, reply, (done_at, fails));
+        let delay = self.core.random().within(0..=self.core.disk().delay);
+        let (fate, done_at) = (self.fate(&batch), self.core.clock().micros() + delay);
+        let (key, done_at) = self.storage.borrow_mut().submit(object, epoch, batch, reply, (done_at, fate));
         let store = Rc::clone(self);
         self.core.clock().at(done_at, move || store.complete(object, key));
     }
 
+    fn fate(&self, batch: &Batch) -> Fate {
+        let (disk, mut random) = (self.core.disk(), self.core.random());
+        let has_log = || batch.alarm.is_none() && batch.spaces.iter().any(|writes| writes.space == Space::Log);
+        match random.happens(disk.fails) {
+            true => Fate::Fails,
+            false if disk.doubts > 0 && has_log() && random.happens(disk.doubts) => Fate::InDoubt,
+            false => Fate::Stored,
+        }
+    }
+
+    fn is_stored(&self, object: Object, stored: impl IntoIterator<Item = StoredBatch>) {
+        for StoredBatch { by, log } in stored {
+            self.core.observe(|observer| observer.writes(object, by, &log));
+        }
+    }
+
     fn complete(self: &Rc<Self>, object: Object, key: u64) {
         let completed = self.storage.borrow_mut().complete(object, key);
-        if let Some(epoch) = completed.stored_by {
-            self.core.observe(|observer| observer.writes(object, epoch));
-        }
+        self.is_stored(object, completed.stored);
         self.schedule_alarms(object, completed.alarm);
         // A disk that keeps failing must not keep the object busy.
         let soonest = self.core.clock().now() + WAKE_AGAIN_AFTER;
@@ -188,11 +198,9 @@ impl Store {
             return;
         }
         let survive = self.core.random().below(on_their_way + 1);
-        let Settled { replies, stored_by, alarms } = self.storage.borrow_mut().settle(object, survive);
+        let Settled { replies, stored, alarms } = self.storage.borrow_mut().settle(object, survive);
         self.core.note(|| format!("{}: {survive} of {on_their_way} batches on their way survive", name(object)));
-        for epoch in stored_by {
-            self.core.observe(|observer| observer.writes(object, epoch));
-        }
+        self.is_stored(object, stored);
         for reply in replies {
             reply.send(Err(over()));
         }

@@ -5,7 +5,7 @@ use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use dog::internal::{LocalFuture, LogEpoch, LogTopic, Logs as Feature, Position, ROOM, Topic, Unrecovered};
-use dog::{Error, Message, SocketId};
+use dog::{Error, Message, SocketId, Timestamp};
 
 use super::confirming::not_counted;
 use super::followed_logs::{Came, Followers, Question};
@@ -50,6 +50,8 @@ pub(super) trait Follows: Subscribable {
     fn rendered(&self, topic: &LogTopic, publication: &Recorded, socket: SocketId) -> Option<Message>;
     /// Whether the topic has subscribers here.
     fn has_subscribers(&self, topic: &LogTopic) -> bool;
+    /// Since when the topic has subscribers here. `None` if some are of the life before.
+    fn subscribed_since(&self, topic: &LogTopic) -> Option<Timestamp>;
     /// The subscribers of the topic here.
     fn subscribers(&self, topic: &LogTopic) -> Vec<SocketId>;
     /// Tells the user's code that publications are lost for these sockets.
@@ -199,7 +201,8 @@ fn ask<R: Follows>(driver: &R, topic: &LogTopic) -> Option<Asked> {
     if begins {
         acknowledge_passed(driver, topic);
     }
-    let replica = driver.seats().borrow().replica();
+    let (replica, now) = (driver.seats().borrow().replica(), driver.core().host().now());
+    let begins = begins.then(|| driver.subscribed_since(topic).unwrap_or(now));
     let call = MissedCall { replica, topic: topic.clone(), since, begins, most: AnswerBounds::RECOVERY };
     Some((number, driver.core().host().call_group(driver.group(), GroupCall::Missed(call))))
 }

@@ -93,7 +93,7 @@ fn fetch_page<R: Follows>(driver: &R, topic: &LogTopic) {
         loop {
             let Some(driver) = living(&weak) else { return };
             let replica = driver.seats().borrow().replica();
-            let call = MissedCall { replica, topic: topic.clone(), since: since.clone(), begins: false, most: PAGE };
+            let call = MissedCall { replica, topic: topic.clone(), since: since.clone(), begins: None, most: PAGE };
             let answer = driver.core().host().call_group(driver.group(), GroupCall::Missed(call));
             drop(driver);
             let answer = match by_deadline(&host, ANSWER_DEADLINE, answer).await {

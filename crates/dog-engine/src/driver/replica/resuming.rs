@@ -89,7 +89,8 @@ fn wait<R: Follows>(driver: &R, topic: &LogTopic, waiting: Waiting) {
     }
     acknowledge_passed(driver, topic);
     let (replica, most) = (driver.seats().borrow().replica(), driver.followers().most());
-    let call = GroupCall::Tail(TailCall { replica, topic: topic.clone(), most });
+    let subscribed = driver.subscribed_since(topic).unwrap_or(driver.core().host().now());
+    let call = GroupCall::Tail(TailCall { replica, topic: topic.clone(), subscribed, most });
     let answer = driver.core().host().call_group(driver.group(), call);
     let (host, weak, topic) = (Rc::clone(driver.core().host()), driver.weak(), topic.clone());
     driver.core().host().spawn(Box::pin(async move {

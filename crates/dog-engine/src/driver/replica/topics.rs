@@ -115,7 +115,8 @@ pub(super) async fn subscribe<R: Subscribable>(
 ) -> Result<(), Error> {
     check_open(driver, socket)?;
     check_presence(driver, socket, &topic)?;
-    let subscribed = driver.seats().borrow_mut().topics_mut().subscribe(socket, &topic)?;
+    let now = driver.core().host().now();
+    let subscribed = driver.seats().borrow_mut().topics_mut().subscribe(socket, &topic, now)?;
     if subscribed.is_new {
         keep(driver, socket);
     }

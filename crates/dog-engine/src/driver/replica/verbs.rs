@@ -88,16 +88,15 @@ impl<R: Replica, H: Host> Follows for ReplicaDriver<R, H> {
     }
 
     fn has_subscribers(&self, topic: &LogTopic) -> bool {
-        let seats = self.seats.borrow();
-        match topic.topic() {
-            None => !seats.sockets().is_empty(),
-            Some(topic) => !seats.topics().subscribers(topic).is_empty(),
-        }
+        !self.seats.borrow().subscribers(topic.topic()).is_empty()
+    }
+
+    fn subscribed_since(&self, topic: &LogTopic) -> Option<dog::Timestamp> {
+        self.seats.borrow().subscribed_since(topic.topic())
     }
 
     fn subscribers(&self, topic: &LogTopic) -> Vec<SocketId> {
-        let seats = self.seats.borrow();
-        topic.topic().map_or(seats.sockets(), |topic| seats.topics().subscribers(topic)).to_vec()
+        self.seats.borrow().subscribers(topic.topic()).to_vec()
     }
 
     fn publications_lost(&self, topic: &LogTopic, reason: Unrecovered, sockets: &[SocketId]) {

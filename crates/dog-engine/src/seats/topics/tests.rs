@@ -6,6 +6,8 @@ use proptest::prelude::*;
 
 use super::*;
 
+const NOW: Timestamp = Timestamp::from_millis(7);
+
 fn topic(name: &str) -> Topic {
     Topic::new(name).unwrap()
 }
@@ -15,7 +17,7 @@ fn socket(number: u64) -> SocketId {
 }
 
 fn subscribe(topics: &mut Topics, number: u64, name: &str) -> Subscribed {
-    topics.subscribe(socket(number), &topic(name)).unwrap()
+    topics.subscribe(socket(number), &topic(name), NOW).unwrap()
 }
 
 /// What is reported next, sorted.
@@ -91,7 +93,7 @@ fn a_socket_has_128_topics_and_8_kib_of_names() {
     for number in 0..MAX_TOPICS {
         subscribe(&mut topics, 1, &number.to_string());
     }
-    assert!(topics.subscribe(socket(1), &topic("more")).unwrap_err().is_too_many());
+    assert!(topics.subscribe(socket(1), &topic("more"), NOW).unwrap_err().is_too_many());
     assert!(!subscribe(&mut topics, 1, "0").is_new, "it has that one");
     assert!(subscribe(&mut topics, 2, "more").is_new, "another socket");
     topics.unsubscribe(socket(1), "0");
@@ -102,7 +104,7 @@ fn a_socket_has_128_topics_and_8_kib_of_names() {
     for number in 0..fit {
         subscribe(&mut topics, 3, &long(number));
     }
-    assert!(topics.subscribe(socket(3), &topic("a")).unwrap_err().is_too_many());
+    assert!(topics.subscribe(socket(3), &topic("a"), NOW).unwrap_err().is_too_many());
     topics.unsubscribe(socket(3), &long(0));
     assert!(subscribe(&mut topics, 3, "a").is_new);
 }
@@ -113,7 +115,7 @@ fn a_replica_has_10_000_topics() {
     for number in 0..MAX_OF_REPLICA {
         subscribe(&mut topics, number as u64, &number.to_string());
     }
-    assert!(topics.subscribe(socket(1), &topic("more")).unwrap_err().is_too_many());
+    assert!(topics.subscribe(socket(1), &topic("more"), NOW).unwrap_err().is_too_many());
     assert!(subscribe(&mut topics, 1, "0").is_new, "the Replica has that one");
     topics.close(socket(9));
     assert!(subscribe(&mut topics, 1, "more").is_new);

@@ -20,7 +20,7 @@ use crate::driver::calls::deadline_passed;
 use crate::driver::group::confirmations::confirm;
 use crate::driver::object::{over, spawn};
 use crate::host::{HostObserver, Scheduler};
-use crate::log::{Appended, COMMIT, NewPublication};
+use crate::log::{Appended, COMMIT, NewPublication, Window};
 use crate::message::GroupAnswer;
 use crate::repeats::log_limited;
 use crate::reply::Reply;
@@ -46,6 +46,14 @@ impl Uncommitted {
             reply.send(Err(deadline_passed()));
         }
         self.waiting.iter().map(|waiting| waiting.until.since(now)).min()
+    }
+
+    /// A write has failed. What is not stored nevertheless gets no position, although another life of the Group may have given it
+    /// to something else meanwhile.
+    fn refuse(&mut self, is_lost: impl Fn(u64) -> bool) {
+        for Waiting { reply, .. } in self.waiting.extract_if(.., |waiting| is_lost(waiting.offset)) {
+            reply.send(Err(could_not_be_stored()));
+        }
     }
 
     /// Answers with the positions of what everybody may see.
@@ -75,7 +83,11 @@ fn visible<G: Publishes>(group: &Rc<G>, topic: &LogTopic, offset: u64) -> Result
     if offset < window.next() {
         return Ok(Position::new(window.epoch().clone(), offset));
     }
-    Err(Error::new(Kind::Storage, "the publication could not be stored"))
+    Err(could_not_be_stored())
+}
+
+fn could_not_be_stored() -> Error {
+    Error::new(Kind::Storage, "the publication could not be stored")
 }
 
 /// Does what a durable log is asked for, after what came before it for the same log.
@@ -222,6 +234,8 @@ async fn commit<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds
     loop {
         let next = publications.logs().borrow_mut().stored(topic).and_then(|log| log.begin_commit(host.now()));
         let Some(entries) = next else { break };
+        // The deletions come before it.
+        let segment = entries.last().cloned();
         let mut write = group.core().store().write_log(entries);
         let written = loop {
             let Some(within) = uncommitted.expire(host.now()) else { break write.await };
@@ -230,12 +244,18 @@ async fn commit<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds
                 Either::Right((_, unfinished)) => write = unfinished,
             }
         };
+        let from = publications.logs().borrow().window(topic).map_or(1, Window::next);
         publications.settle(topic, written.is_ok());
         if let Err(error) = written {
             log_limited!(host, error, "a log could not be written", group = %group.address(), "{topic} could not be written: {error}");
             let restored = restoring::restore(group, topic, bounds, &mut uncommitted.confirmed).await;
-            if let Err(error) = restored {
-                return uncommitted.fail(&error);
+            let stored_until = match restored {
+                Ok(()) => restoring::stored_until(group, segment).await,
+                Err(error) => Err(error),
+            };
+            match stored_until {
+                Ok(until) => uncommitted.refuse(|offset| offset >= from && until.is_none_or(|until| offset >= until)),
+                Err(error) => return uncommitted.fail(&error),
             }
         }
         show(group, topic, &mut uncommitted.confirmed);

@@ -36,7 +36,10 @@ async fn answer<G: Publishes>(group: &Rc<G>, topic: &LogTopic, asked: Asked) -> 
             Ok(GroupAnswer::Log(LogVerbAnswer::History(logs.borrow().history(topic, page)?)))
         }
         Asked::Missed(call) => {
-            let since = logs.borrow().missed_since(&call)?;
+            let since = match logs.borrow().missed_since(&call)? {
+                Ok(since) => since,
+                Err(reason) => return Ok(GroupAnswer::Missed(logs.borrow().missed(topic, call.since, Err(reason))?)),
+            };
             let question = Question::Page(Some(since.clone()), HistoryOrder::OldestFirst);
             let page = page(group, topic, Inquiry::new(question, call.most.limited())).await?;
             Ok(GroupAnswer::Missed(logs.borrow().missed(topic, since, page)?))

@@ -281,16 +281,23 @@ impl Logs {
         self.all.get(topic).map(KeptLog::window).ok_or_else(no_log)
     }
 
-    /// After which position a Replica has missed publications.
-    pub(super) fn missed_since(&self, call: &MissedCall) -> Result<Position, Error> {
+    /// After which position a Replica has missed publications, or why they cannot be given.
+    ///
+    /// # Errors
+    /// The log is not in memory.
+    pub(super) fn missed_since(&self, call: &MissedCall) -> Result<Result<Position, Unrecovered>, Error> {
         let log = self.all.get(&call.topic).ok_or_else(no_log)?;
         let since = &call.since;
-        if call.begins && since.epoch() == log.window().epoch() {
-            // What came before this position is not for the subscribers there, or an earlier life has given it to them.
-            let acknowledged = log.acknowledged(call.replica).unwrap_or(since.offset());
-            return Ok(Position::new(since.epoch().clone(), acknowledged));
-        }
-        Ok(since.clone())
+        let Some(subscribed) = call.begins.filter(|_| since.epoch() == log.window().epoch()) else {
+            return Ok(Ok(since.clone()));
+        };
+        // What came before this position is not for the subscribers there, or an earlier life has given it to them.
+        let begin = match log.acknowledged(call.replica) {
+            Some(acknowledged) => Ok(acknowledged),
+            // Perhaps what was for them was lost with an earlier life of the Group.
+            None => log.window().before(subscribed).map(|before| before.min(since.offset())),
+        };
+        Ok(begin.map(|offset| Position::new(since.epoch().clone(), offset)))
     }
 
     /// The answer to who asks for a history.
@@ -321,7 +328,8 @@ impl Logs {
     /// The answer to a Replica that follows the log from now on: its newest publications.
     pub(super) fn tail(&mut self, call: &TailCall, tail: Tail) -> Result<TailAnswer, Error> {
         let log = self.all.get_mut(&call.topic).ok_or_else(no_log)?;
-        let since = log.acknowledged(call.replica).unwrap_or(tail.head.position.offset());
+        let unseen = || log.window().before(call.subscribed).unwrap_or(tail.head.position.offset());
+        let since = log.acknowledged(call.replica).unwrap_or_else(unseen);
         log.heads().follow(call.replica);
         Ok(TailAnswer { since, tail })
     }

@@ -21,8 +21,8 @@ mod unfinished;
 
 use std::rc::Rc;
 
-use dog::Error;
 use dog::internal::{LocalFuture, LogTopic, LogVerb, LogVerbAnswer, Logs as Feature, NewPublication, Position};
+use dog::{Error, Timestamp};
 
 use crate::driver::call_time::LONGEST;
 use crate::driver::calls::{ANSWER_DEADLINE, deadline_passed, unexpected_answer};
@@ -31,13 +31,13 @@ use crate::driver::group::verbs::ask_itself;
 use crate::driver::object::start;
 use crate::host::{Host, HostObserver, Scheduler};
 use crate::log::{AnswerBounds, PageOrder};
-use crate::message::GroupAnswer;
+use crate::message::{GroupAnswer, MissedAnswer, MissedCall};
 use crate::repeats::log_limited;
 use crate::reply::Reply;
 use announcing::{Audience, Confirmed, begin_again, send};
 use finding::{begin_log, find_log};
 use log_calls::{Call, Job, Pending, Purge};
-use logs::{Place, Published};
+use logs::{Logs, Place, Published};
 use restoring::{load_names, new_epoch};
 
 pub(super) use log_calls::Asked;
@@ -189,18 +189,23 @@ fn answer_from_memory<G: Publishes>(group: &Rc<G>, asked: Asked) -> Result<Outco
             let page = logs.borrow().window(&topic)?.page(since.as_ref(), order, most, now);
             GroupAnswer::Log(LogVerbAnswer::History(logs.borrow().history(&topic, page)?))
         }
-        Asked::Missed(call) => {
-            let since = logs.borrow().missed_since(&call)?;
-            let (order, most) = (PageOrder::OldestFirst, call.most.limited());
-            let page = logs.borrow().window(&call.topic)?.page(Some(&since), order, most, now);
-            GroupAnswer::Missed(logs.borrow().missed(&call.topic, since, page)?)
-        }
+        Asked::Missed(call) => GroupAnswer::Missed(missed(&logs.borrow(), call, now)?),
         Asked::Tail(call) => {
             let tail = logs.borrow().window(&call.topic)?.tail(call.most.limited(), now);
             GroupAnswer::Tail(logs.borrow_mut().tail(&call, tail)?)
         }
     };
     Ok(Outcome::Answer(answer))
+}
+
+/// What a Replica has missed of a log in memory.
+fn missed(logs: &Logs, call: MissedCall, now: Timestamp) -> Result<MissedAnswer, Error> {
+    let since = logs.missed_since(&call)?;
+    let page = match &since {
+        Ok(since) => logs.window(&call.topic)?.page(Some(since), PageOrder::OldestFirst, call.most.limited(), now),
+        Err(reason) => Err(*reason),
+    };
+    logs.missed(&call.topic, since.unwrap_or(call.since), page)
 }
 
 /// Numbers a publication for a log in memory and sends it. With `confirming`, the Replicas are called.

@@ -1,6 +1,7 @@
 //! Reads what a Group has stored of its durable logs: a log when it is used first, or when it is in doubt; the names of all logs
 //! before there is a new one; and which old records can be deleted.
 
+use std::ops::Bound;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -9,8 +10,8 @@ use dog::internal::{LogBounds, LogEpoch, LogTopic};
 
 use super::announcing::{Audience, Confirmed, show, tend};
 use super::publishes::Publishes;
-use crate::host::{Host, HostObserver, ObjectStorage, Scheduler, Space};
-use crate::log::{AnswerBounds, LogRead, LogTopics, Restore, StoredLog};
+use crate::host::{Host, HostObserver, ObjectStorage, Order, Scheduler, Space};
+use crate::log::{AnswerBounds, LogRead, LogTopics, Restore, Segment, StoredLog};
 use crate::repeats::log_limited;
 
 /// Reads records of the Group.
@@ -66,6 +67,19 @@ async fn note_purged<G: Publishes>(group: &Rc<G>, topic: &LogTopic, log: &mut St
         log.was_purged();
     }
     Ok(())
+}
+
+/// Whether this record is stored, although its write has failed: the offset after its last publication. After a write of a life that is
+/// over, another life may have stored its own at the same place.
+pub(super) async fn stored_until<G: Publishes>(
+    group: &Rc<G>,
+    written: Option<(Vec<u8>, Option<Bytes>)>,
+) -> Result<Option<u64>, Error> {
+    let Some((key, Some(record))) = written else { return Ok(None) };
+    let keys = (Bound::Included(key.clone()), Bound::Included(key.clone()));
+    let found = read(group, LogRead { keys, limit: 1, order: Order::Ascending }).await?;
+    let is_stored = found.first().is_some_and(|(_, stored)| *stored == record);
+    if is_stored { Ok(Some(Segment::decode(&key, &record)?.end())) } else { Ok(None) }
 }
 
 /// Reads which topics have a log.

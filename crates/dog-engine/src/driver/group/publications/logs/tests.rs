@@ -63,9 +63,11 @@ fn a_life_that_begins_goes_on_where_the_one_before_it_was() {
             begins,
             most: AnswerBounds::RECOVERY,
         };
-        logs.missed_since(&call).unwrap().offset()
+        logs.missed_since(&call).unwrap().unwrap().offset()
     };
-    assert_eq!([since("a", true), since("a", false), since("b", true)], [1, 2, 2]);
+    let (now, before) = (Some(at(3)), Some(at(1)));
+    assert_eq!([since("a", now), since("a", None)], [1, 2]);
+    assert_eq!([since("b", now), since("b", before), since("b", None)], [2, 1, 2], "since it has subscribers");
 }
 
 #[test]
