@@ -4,8 +4,8 @@ use bytes::Bytes;
 use dog_channels::protocol::{
     ChannelPublication, ClientCommand, ClientInfo, Codec, CommandError, ConnectRequest, ConnectResult, Disconnect,
     ErrorCode, FrameError, HistoryRequest, HistoryResult, Join, MAX_CHANNEL, MAX_COMMANDS, MAX_FRAME, NotJson,
-    PresenceResult, PublishRequest, Push, RpcRequest, RpcResult, SendRequest, ServerReply, StreamPosition,
-    SubRefreshRequest, SubscribeRequest, SubscribeResult, UnsubscribePush, Unsubscribed, check_channel,
+    PresenceResult, PresenceStatsResult, PublishRequest, Push, RpcRequest, RpcResult, SendRequest, ServerReply,
+    StreamPosition, SubRefreshRequest, SubscribeRequest, SubscribeResult, UnsubscribePush, Unsubscribed, check_channel,
 };
 use proptest::collection::{btree_map, vec};
 use proptest::prelude::*;
@@ -263,4 +263,22 @@ fn each_code_stands_once_and_says_whether_the_client_comes_back() {
     assert_eq!((push.code, push.reason.as_str()), (2500, "insufficient state"));
     assert!(Unsubscribed::EXPIRED.comes_back() && !Unsubscribed::SERVER.comes_back());
     assert!(Unsubscribed::new(2500, "").is_none() && Unsubscribed::new(2600, "full").is_some());
+}
+
+#[test]
+fn counts_and_lists_are_in_json_although_they_are_empty() {
+    let reply = ServerReply {
+        presence: Some(PresenceResult::default()),
+        presence_stats: Some(PresenceStatsResult::default()),
+        history: Some(HistoryResult::default()),
+        ..ServerReply::default()
+    };
+    let frame = Codec::Json.replies(&[reply]).unwrap();
+    let json: serde_json::Value = serde_json::from_slice(&frame).unwrap();
+    let expected = serde_json::json!({
+        "presence": {"presence": {}},
+        "presence_stats": {"num_clients": 0, "num_users": 0},
+        "history": {"publications": [], "epoch": "", "offset": 0},
+    });
+    assert_eq!(json, expected);
 }

@@ -7,6 +7,9 @@ use serde_json::{Map, Value};
 
 use crate::denied::Denied;
 
+/// The end of a token that has none: the year 9999.
+pub(crate) const ENDLESS: Timestamp = Timestamp::from_millis(253_402_300_799_000);
+
 /// A token whose signature, time, issuer and audience are right.
 ///
 /// `C` is the type of your own claims, read by serde. [`NoClaims`] reads none.
@@ -42,6 +45,12 @@ impl<C> Token<C> {
     /// The claim `exp`: until when it may be used.
     pub fn expires(&self) -> Timestamp {
         self.expires
+    }
+
+    /// Whether it has no claim `exp`, which a verifier has to [allow](crate::Verifier::allow_endless). Then [`expires`](Self::expires)
+    /// is in the year 9999.
+    pub fn is_endless(&self) -> bool {
+        self.expires == ENDLESS
     }
 
     /// Your own claims.
@@ -97,9 +106,9 @@ impl Registered {
     }
 
     /// The times, as far as they are there. `Err` names a claim that is no time.
-    pub(crate) fn expires(&self) -> Result<Timestamp, Denied> {
-        let time = self.exp.and_then(NumericDate::time);
-        time.ok_or_else(|| Denied::invalid("the token has no end: the claim `exp` is missing or no time"))
+    pub(crate) fn expires(&self) -> Result<Option<Timestamp>, Denied> {
+        let Some(end) = self.exp else { return Ok(None) };
+        end.time().map(Some).ok_or_else(|| Denied::invalid("the claim `exp` is no time"))
     }
 
     pub(crate) fn not_before(&self) -> Result<Option<Timestamp>, Denied> {
@@ -125,8 +134,11 @@ impl Registered {
 
     /// # Errors
     /// The claims are not a `C`.
-    pub(crate) fn token<C: DeserializeOwned>(self, claims: Map<String, Value>) -> Result<Token<C>, Denied> {
-        let expires = self.expires()?;
+    pub(crate) fn token<C: DeserializeOwned>(
+        self,
+        expires: Timestamp,
+        claims: Map<String, Value>,
+    ) -> Result<Token<C>, Denied> {
         // One that is no time is none: then the token counts as an old one.
         let issued = self.iat.and_then(NumericDate::time);
         let claims = serde_json::from_value(Value::Object(claims))

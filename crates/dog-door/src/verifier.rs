@@ -11,7 +11,7 @@ use crate::denied::Denied;
 #[cfg(feature = "public-keys")]
 use crate::jwks::Jwks;
 use crate::key::TokenKey;
-use crate::token::{Registered, Token};
+use crate::token::{ENDLESS, Registered, Token};
 
 /// The longest token, in bytes. A longer one is refused before anything of it is read.
 pub const MAX_TOKEN: usize = 8 * 1024;
@@ -22,7 +22,7 @@ const LEEWAY: Duration = Duration::from_secs(30);
 /// Checks tokens: JSON Web Tokens (RFC 7519) with HS256, RS256, ES256 or EdDSA.
 ///
 /// - **The signature**, with a key whose algorithm is fixed. `alg: none` and a confusion of keys cannot happen.
-/// - **The time**: a token must have an end (`exp`). It is refused after it, and before its begin (`nbf`), with a
+/// - **The time**: a token must have an end (`exp`), unless you [allow others](Self::allow_endless). It is refused after it, and before its begin (`nbf`), with a
 ///   [leeway](Self::leeway) of 30 s.
 /// - **Issuer and audience**, if you set them: then the token must name them. A token that is made for some audience is refused
 ///   if you set none (RFC 7519, section 4.1.3).
@@ -35,6 +35,7 @@ pub struct Verifier {
     issuer: Option<String>,
     audience: Option<String>,
     leeway: Duration,
+    may_be_endless: bool,
 }
 
 #[derive(Debug)]
@@ -63,7 +64,7 @@ impl Verifier {
     }
 
     fn with(keys: Keys) -> Self {
-        Self { keys, issuer: None, audience: None, leeway: LEEWAY }
+        Self { keys, issuer: None, audience: None, leeway: LEEWAY, may_be_endless: false }
     }
 
     /// The claim `iss` must be this.
@@ -84,6 +85,14 @@ impl Verifier {
     #[must_use]
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = leeway;
+        self
+    }
+
+    /// Accepts tokens without the claim `exp` too, which never end: see [`Token::is_endless`]. Who has one can come in until the key is
+    /// replaced, or the token or its client is revoked, so use it only where tokens that others have issued are like that.
+    #[must_use]
+    pub fn allow_endless(mut self) -> Self {
+        self.may_be_endless = true;
         self
     }
 
@@ -110,12 +119,16 @@ impl Verifier {
         };
         let claims = key.open(token).map_err(Denied::invalid)?;
         let registered = Registered::read(&claims)?;
-        self.check(&registered, now)?;
-        registered.token(claims)
+        let expires = match registered.expires()? {
+            Some(expires) => expires,
+            None if self.may_be_endless => ENDLESS,
+            None => return Err(Denied::invalid("the token has no end: the claim `exp` is missing")),
+        };
+        self.check(&registered, expires, now)?;
+        registered.token(expires, claims)
     }
 
-    fn check(&self, claims: &Registered, now: Timestamp) -> Result<(), Denied> {
-        let expires = claims.expires()?;
+    fn check(&self, claims: &Registered, expires: Timestamp, now: Timestamp) -> Result<(), Denied> {
         if claims.not_before()?.is_some_and(|begin| now + self.leeway < begin) {
             return Err(Denied::token(
                 "the token is not valid yet: try again later, or get another one",

@@ -97,6 +97,16 @@ impl Accept {
         self.stream(StreamFormat::Lines)
     }
 
+    /// Answers the request with a stream of lines that is silent while nothing is sent, for clients to which an empty line is an error.
+    /// Send something each minute at least: proxies end connections that are silent.
+    ///
+    /// # Errors
+    /// As [`event_stream`](Self::event_stream).
+    #[cfg(feature = "streams")]
+    pub fn quiet_line_stream(self) -> Result<Response, Error> {
+        self.stream(StreamFormat::QuietLines)
+    }
+
     /// Answers the request with a stream of bytes, as [`Context::byte_stream`](crate::Context::byte_stream).
     ///
     /// # Errors

@@ -7,6 +7,8 @@ pub enum StreamFormat {
     Events,
     /// One per line.
     Lines,
+    /// One per line, and nothing while it is silent.
+    QuietLines,
     /// As they are, with nothing between them.
     Bytes,
 }

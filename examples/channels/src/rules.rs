@@ -62,7 +62,7 @@ impl Rules {
 
     /// When what a token permits ends.
     fn expires(&self, token: &Token<Claims>) -> Option<Timestamp> {
-        (!self.0.is_insecure()).then(|| token.expires())
+        (!self.0.is_insecure() && !token.is_endless()).then(|| token.expires())
     }
 }
 

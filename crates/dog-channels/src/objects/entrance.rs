@@ -31,7 +31,8 @@ async fn stream<R: Replica>(cx: &Context<R>, request: Request) -> dog::Result<Re
     let first = body.bytes(usize::MAX).await?;
     let accept = cx.accept(Request::from_parts(head, Body::empty())).attachment(&ClientSession::said(codec, first));
     Ok(match codec {
-        Codec::Json => accept.line_stream()?,
+        // Older clients fail at an empty line. The pings keep the connection alive.
+        Codec::Json => accept.quiet_line_stream()?,
         Codec::Protobuf => accept.byte_stream()?,
     })
 }

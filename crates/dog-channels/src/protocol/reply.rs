@@ -197,21 +197,18 @@ pub struct PublishResult {}
 pub struct PresenceResult {
     /// The connections, by their ids.
     #[prost(btree_map = "string, message", tag = "1")]
-    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub presence: BTreeMap<String, ClientInfo>,
 }
 
-/// How many are subscribed to a channel.
+/// How many are subscribed to a channel. Clients expect the numbers in JSON although they are 0.
 #[derive(Clone, PartialEq, ::prost::Message, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PresenceStatsResult {
     /// Connections.
     #[prost(uint32, tag = "1")]
-    #[serde(skip_serializing_if = "json::is_default")]
     pub num_clients: u32,
     /// Users.
     #[prost(uint32, tag = "2")]
-    #[serde(skip_serializing_if = "json::is_default")]
     pub num_users: u32,
 }
 
@@ -221,15 +218,12 @@ pub struct PresenceStatsResult {
 pub struct HistoryResult {
     /// The publications.
     #[prost(message, repeated, tag = "1")]
-    #[serde(skip_serializing_if = "Vec::is_empty")]
     pub publications: Vec<ChannelPublication>,
     /// The epoch of the history.
     #[prost(string, tag = "2")]
-    #[serde(skip_serializing_if = "String::is_empty")]
     pub epoch: String,
     /// The offset of its newest publication.
     #[prost(uint64, tag = "3")]
-    #[serde(skip_serializing_if = "json::is_default")]
     pub offset: u64,
 }
 

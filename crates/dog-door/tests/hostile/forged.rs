@@ -149,6 +149,15 @@ fn a_token_counts_from_its_begin_to_its_end() {
 }
 
 #[test]
+fn a_token_without_an_end_counts_only_where_it_is_allowed() {
+    let endless = verifier(Algorithm::HS256).allow_endless();
+    assert!(check(&endless, &without("exp")).unwrap().is_endless());
+    assert!(!check(&endless, &but("exp", json!(NOW + 60))).unwrap().is_endless());
+    assert!(check(&endless, &but("exp", json!(NOW - 60))).unwrap_err().is_expired());
+    is_refused(&endless, &but("exp", json!("never")));
+}
+
+#[test]
 fn only_a_token_that_is_right_but_too_old_has_expired() {
     let hs256 = verifier(Algorithm::HS256);
     let old = but("exp", json!(NOW - 30));

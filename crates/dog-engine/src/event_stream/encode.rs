@@ -23,7 +23,7 @@ impl<'a> Encoded<'a> {
     pub(crate) fn of(&mut self, format: StreamFormat) -> &Bytes {
         match format {
             StreamFormat::Events => self.event.get_or_insert_with(|| event(self.message)),
-            StreamFormat::Lines => self.line.get_or_insert_with(|| line(self.message)),
+            StreamFormat::Lines | StreamFormat::QuietLines => self.line.get_or_insert_with(|| line(self.message)),
             StreamFormat::Bytes => self.bytes.get_or_insert_with(|| self.message.to_bytes()),
         }
     }
@@ -34,7 +34,7 @@ pub(super) fn keep_alive(format: StreamFormat) -> Option<Bytes> {
     match format {
         StreamFormat::Events => Some(Bytes::from_static(b":\n\n")),
         StreamFormat::Lines => Some(Bytes::from_static(b"\n")),
-        StreamFormat::Bytes => None,
+        StreamFormat::QuietLines | StreamFormat::Bytes => None,
     }
 }
 
@@ -141,6 +141,7 @@ mod tests {
             assert_eq!(Encoded::new(&message).of(StreamFormat::Bytes), message.as_bytes());
         }
         assert_eq!(keep_alive(StreamFormat::Bytes), None);
+        assert_eq!(keep_alive(StreamFormat::QuietLines), None);
     }
 
     #[test]

@@ -29,7 +29,7 @@ const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering
 pub(crate) fn accept(request: &Request, format: StreamFormat) -> Result<Response, Box<Response>> {
     let (methods, content_type) = match format {
         StreamFormat::Events => ("GET", "text/event-stream"),
-        StreamFormat::Lines => ("GET, POST", "application/x-ndjson"),
+        StreamFormat::Lines | StreamFormat::QuietLines => ("GET, POST", "application/x-ndjson"),
         StreamFormat::Bytes => ("GET, POST", "application/octet-stream"),
     };
     let is_allowed = match *request.method() {

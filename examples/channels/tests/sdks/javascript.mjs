@@ -97,6 +97,9 @@ for (const [codec, Centrifuge] of Object.entries(clients)) {
     const left = await next();
     assert.deepEqual([left.kind, left.info.user], ['leave', 'bob']);
     assert.equal((await subscription.presenceStats()).numClients, 1);
+    subscription.unsubscribe();
+    assert.deepEqual(await ann.presenceStats(room), { numClients: 0, numUsers: 0 });
+    assert.deepEqual(await ann.presence(room), { clients: {} });
     ann.disconnect();
   });
 
