@@ -145,6 +145,13 @@ async fn who_logs_in_stays_logged_in(host: Host) {
         ann.press(&[Window::ENTER]).await;
         bob.wait_for(MESSAGES, &json!([["all", "ann", "Still me."]])).await;
 
+        // The page renews the session of a week when half of it is over, in milliseconds 302,400,000.
+        ann.wait_for("renewAt > Date.now() + 300e6", &json!(true)).await;
+        ann.eval("(keepSession(), true)").await;
+        ann.wait_for("renewAt > Date.now() + 300e6", &json!(true)).await;
+        assert_eq!(ann.eval("document.querySelectorAll('#log .error').length").await, 0);
+        assert_eq!(ann.eval(STATE).await, "connected");
+
         let secret = format!("authorization: Bearer {SECRET}\r\n");
         assert_eq!(http_with(room.address(), "DELETE", "/users/ann", &secret, "").await.status, 200);
         ann.wait_for(STATE, &json!("closed")).await;
@@ -154,6 +161,11 @@ async fn who_logs_in_stays_logged_in(host: Host) {
         ann.type_keys("anna").await;
         ann.press(&[Window::ENTER]).await;
         ann.wait_for(PEOPLE, &json!([["anna", "bob"]])).await;
+        // Who was removed has no session any more.
+        assert_eq!(http_with(room.address(), "DELETE", "/users/bob", &secret, "").await.status, 200);
+        bob.wait_for(STATE, &json!("closed")).await;
+        bob.goto(&page).await;
+        bob.wait_for("open === false && document.getElementById('room').hidden", &json!(true)).await;
     })
     .await;
     room.stop().await;
