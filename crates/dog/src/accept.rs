@@ -60,6 +60,36 @@ impl Accept {
         self
     }
 
+    /// Lets `on_open` send first: what its [`send`](crate::Socket::send) sends comes before everything that others send to the new
+    /// socket, although it may wait for something, such as a page of the history. What others send meanwhile follows in its order
+    /// when `on_open` has ended.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # struct Room;
+    /// # impl Room {
+    /// async fn receive<R: Replica>(&self, cx: &Context<R>, request: Request) -> Result<Response> {
+    ///     Ok(cx.accept(request).on_open_first().connect()?)
+    /// }
+    ///
+    /// /// The history is the first message of every socket.
+    /// async fn on_open<R: Replica>(&self, cx: &Context<R>, socket: &Socket) -> Result {
+    ///     let page = cx.history(ROOM, None, HistoryOrder::NewestFirst, 1).await?;
+    ///     let newest = page.publications.first().map(|publication| publication.message.clone());
+    ///     Ok(socket.send(newest.unwrap_or_else(|| Message::text("nothing yet")))?)
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// At most 1,000 messages or 256 KiB wait, and 10 s. Beyond that the socket closes with 1013, and `on_error` is called with
+    /// [`is_handler`](crate::SocketError::is_handler). If the socket closes while `on_open` runs, what waits is dropped. A message
+    /// that waits counts as delivered. Automatic responses and what `on_open` broadcasts wait too.
+    #[cfg(feature = "log")]
+    pub fn on_open_first(mut self) -> Self {
+        self.opening.on_open_first = true;
+        self
+    }
+
     /// Accepts the request as a WebSocket, as [`Context::connect`](crate::Context::connect).
     ///
     /// # Errors

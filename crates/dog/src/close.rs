@@ -160,7 +160,8 @@ impl SocketError {
         self.kind == SocketErrorKind::Silent
     }
 
-    /// A handler of this socket returned an error.
+    /// A handler of this socket returned an error, or an `on_open` that [sends first](crate::Accept::on_open_first) has let too much
+    /// wait.
     pub fn is_handler(&self) -> bool {
         self.kind == SocketErrorKind::Handler
     }

@@ -45,6 +45,8 @@ pub struct Opening {
     pub attachment: Option<Bytes>,
     /// In which form it gets publications.
     pub format: Format,
+    /// Whether what others send waits until its `on_open` has ended.
+    pub on_open_first: bool,
 }
 
 impl Opening {
@@ -147,6 +149,8 @@ pub trait ReplicaPort: ObjectPort {
     fn session(&self, socket: SocketId) -> Option<Session>;
     /// Sends to one socket of this Replica.
     fn send(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
+    /// The same in its `on_open`, ahead of what waits for the end of that.
+    fn send_first(&self, socket: SocketId, message: &Message) -> Result<(), Error>;
     /// Closes one socket of this Replica after everything that was sent before.
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str);
     /// Sends to the sockets of this Replica, except `except`.

@@ -153,7 +153,8 @@ pub trait Replica: Sized + 'static {
     fn receive(&self, cx: &Context<Self>, request: Request) -> impl Future<Output = Result<Response>>;
 
     /// A socket has opened. It can be reached from now on. Only publications to the room wait until this has ended, 10 s at most, so
-    /// that [`Socket::resume`] can begin where the client has been. By default nothing happens.
+    /// that [`Socket::resume`] can begin where the client has been. What others send waits only after
+    /// [`Accept::on_open_first`](crate::Accept). By default nothing happens.
     ///
     /// # Errors
     /// Any. The cause is logged, and the socket closes with 1011.
@@ -201,8 +202,9 @@ pub trait Replica: Sized + 'static {
     }
 
     /// Publications of a topic, or of the room (`""`), are lost for these sockets, which are subscribed to it: the Group does not keep
-    /// them any more, or its log has begun again. What follows is sent to the sockets as before; of a log that has begun again,
-    /// this is all that it has. By default they close with 1013, so that their clients come again.
+    /// them any more, or its log has begun again. What follows is sent to the sockets when this has returned, 10 s later at most; of a
+    /// log that has begun again, this is all that it has. So a page of the [history](Context::history) can be sent before it, and
+    /// [`Socket::resume`] goes on from the end of the page. By default the sockets close with 1013, so that their clients come again.
     ///
     /// # Errors
     /// Any. The cause is logged, and the sockets close with 1013.

@@ -31,6 +31,8 @@ pub struct Socket {
     client: ClientId,
     /// If `client` is anonymous: the client that was assigned since.
     assigned: OnceCell<ClientId>,
+    /// Whether what others send waits for the end of its `on_open`, in which this value is used.
+    is_first: bool,
 }
 
 /// Who receives what is sent through a [`Socket`].
@@ -53,7 +55,14 @@ pub enum To {
 impl Socket {
     #[doc(hidden)]
     pub fn new(port: Rc<dyn ReplicaPort>, id: SocketId, client: ClientId) -> Self {
-        Self { port, id, client, assigned: OnceCell::new() }
+        Self { port, id, client, assigned: OnceCell::new(), is_first: false }
+    }
+
+    /// The socket as its `on_open` sees it: what it sends does not wait.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn first(self) -> Self {
+        Self { is_first: true, ..self }
     }
 
     /// The number of the socket.
@@ -121,7 +130,8 @@ impl Socket {
     /// # Errors
     /// [`Error::is_closed`]: the socket has closed, or this activation of the Replica is over.
     pub fn send(&self, message: impl IntoMessage) -> Result<(), Error> {
-        self.port().send(self.id, &message.into())
+        let message = message.into();
+        if self.is_first { self.port().send_first(self.id, &message) } else { self.port().send(self.id, &message) }
     }
 
     /// Closes this socket. The client gets everything that was sent before, then the close with `code` and the first 123 bytes

@@ -5,21 +5,21 @@ use std::time::Duration;
 
 use dog::http::{Method, StatusCode};
 use dog::{
-    Alarm, App, AutoResponse, ClientId, Close, Context, Dog, Error, Failure, Group, GroupContext, GroupHandle, Limit,
-    MAX_TOPIC_BYTES, MAX_TOPICS, Message, MessageRate, Replica, ReplicaId, Request, Response, Result, Socket, To,
-    Topic, query_param, query_params, text_response,
+    Alarm, App, AutoResponse, ClientId, CloseCode, Context, Dog, Error, Failure, Format, GroupHandle, LogEpoch,
+    MAX_PRESENCE_PAGE, MAX_TOPIC_BYTES, MAX_TOPICS, Message, MessageRate, Position, Publication, ROOM, Replica,
+    ReplicaId, Request, Response, Result, Socket, To, Topic, Unrecovered, query_param, query_params, text_response,
 };
-use dog_door::{Expiry, ListCall, ListReply, Renewable, Renewal, RevocationStore};
+use dog_door::{Expiry, Renewable, Renewal};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{self, Secret};
 use crate::door::Door;
+use crate::history::{History, with_position};
 use crate::page;
 use crate::protocol::{Command, Input, Output, Scope, Users};
 use crate::responses::{method_not_allowed, not_found};
 
-/// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]. Two is so few that three windows need two Replicas.
-pub const DEFAULT_LIMIT: Limit = Limit::new(2);
+pub use crate::lobby::{DEFAULT_LIMIT, Lobby};
 
 /// How fast one socket may send where users log in, unless the [`Env`](dog::Env) holds a [`MessageRate`].
 pub const RATE: MessageRate = rate(20);
@@ -68,6 +68,7 @@ async fn enter(request: Request, dog: &Dog<Chat>, room: &GroupHandle<Lobby>) -> 
         Err(refusal) => return Ok(refusal),
     };
     check_topics(&request)?;
+    since(&request)?;
     // Before a Group is named: a request that can only fail should not create a room.
     let refusal = (request.uri().path() == "/ws").then(|| dog.refuse_websocket(&request)).flatten();
     if let Some(refusal) = refusal {
@@ -81,6 +82,12 @@ fn topics(request: &Request) -> Result<Vec<Topic>, Error> {
     query_params(request, "topic").map(Topic::new).collect()
 }
 
+/// The position after which the user has missed messages: `/ws?u=ann&since=EPOCH:OFFSET`.
+fn since(request: &Request) -> Result<Option<Position>> {
+    let since = query_param(request, "since").map(|since| since.parse()).transpose();
+    since.map_err(|error: Error| Failure::status(StatusCode::BAD_REQUEST, error.to_string()))
+}
+
 /// Refuses with 400 what a socket could not subscribe to.
 fn check_topics(request: &Request) -> Result {
     let topics: BTreeSet<Topic> = topics(request)?.into_iter().collect();
@@ -90,41 +97,18 @@ fn check_topics(request: &Request) -> Result {
     Ok(())
 }
 
-/// The Group. There is one, called "lobby-id".
-pub struct Lobby {
-    limit: Limit,
-    /// The users who were removed.
-    removed: RevocationStore,
-}
-
-impl Group for Lobby {
-    type Replica = Room;
-    type Call = ListCall;
-    type Reply = ListReply;
-    const NAME: &'static str = "lobby";
-
-    async fn activate(cx: &GroupContext) -> Result<Self> {
-        Ok(Self { limit: cx.env().get().copied().unwrap_or(DEFAULT_LIMIT), removed: RevocationStore::new(cx) })
-    }
-
-    fn limit(&self) -> Limit {
-        self.limit
-    }
-
-    async fn on_call(&self, _: &GroupContext, call: ListCall) -> Result<ListReply> {
-        self.removed.on_call(call).await
-    }
-}
-
-/// The Replica. Its sockets say who is here, and they stay open while the Replica hibernates.
+/// The Replica. Its sockets say who is here, and they stay open while it hibernates.
 pub struct Room {
     expiry: Expiry<Seated>,
+    history: History,
 }
 
 /// What is attached to a socket.
 #[derive(Default, Serialize, Deserialize)]
 struct Seated {
     topics: Vec<Topic>,
+    /// The position after which the user has missed messages.
+    since: Option<Position>,
     /// Until when the session was renewed.
     renewal: Renewal,
 }
@@ -140,8 +124,6 @@ impl Renewable for Seated {
 pub enum Ask {
     /// "Who is there?"
     Everyone,
-    /// "Is this user there?"
-    Only(ClientId),
 }
 
 impl Replica for Room {
@@ -150,9 +132,16 @@ impl Replica for Room {
     type Answer = BTreeSet<ClientId>;
     /// How the page sees that its connection is alive. It wakes no Replica.
     const AUTO_RESPONSE: Option<AutoResponse> = Some(AutoResponse::new("ping", "pong"));
+    /// So that the next life of the Lobby knows what this one has announced.
+    const FOLLOWS_PRESENCE: bool = true;
+    const RENDERS: bool = true;
 
     async fn activate(_: &Context<Self>) -> Result<Self> {
-        Ok(Self { expiry: Expiry::with_attachment() })
+        Ok(Self { expiry: Expiry::with_attachment(), history: History::default() })
+    }
+
+    fn render(_: &str, epoch: &LogEpoch, publication: &Publication, _: Format) -> Message {
+        with_position(epoch, publication)
     }
 
     fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
@@ -166,15 +155,10 @@ impl Replica for Room {
         let said = |text, meta, to| Output::Said { from: "HTTP", text, meta, to, topic: None }.at(cx.now());
         match request.uri().path() {
             "/ws" => {
-                let topics = topics(&request)?;
-                let seated = Seated { topics, ..Seated::default() };
-                return Ok(if seated.topics.is_empty() {
-                    cx.connect(request)
-                } else {
-                    cx.connect_with(request, &seated)?
-                });
+                let seated = Seated { topics: topics(&request)?, since: since(&request)?, ..Seated::default() };
+                return Ok(cx.accept(request).attachment(&seated).on_open_first().connect()?);
             }
-            "/broadcast" => cx.broadcast(said("To everyone, by GET /broadcast", None, None)?)?,
+            "/broadcast" => drop(cx.publish(ROOM, said("To everyone, by GET /broadcast", None, None)?).await?),
             "/emit" => cx.emit(said("To this Replica, by GET /emit", Some(Scope::Group), None)?)?,
             "/whisper" => {
                 let target = ClientId::new(query_param(&request, "target").unwrap_or_default())?;
@@ -188,14 +172,26 @@ impl Replica for Room {
         Ok(text_response(StatusCode::OK, "DONE"))
     }
 
+    /// What others send waits until this has ended: the first message is the history, or says what the user has missed.
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         self.expiry.watch_by_alarm(cx, socket).await?;
+        let Seated { topics, since, .. } = socket.attachment()?.unwrap_or_default();
         // Who reads of the join knows that the topics are subscribed to.
-        for topic in socket.attachment::<Seated>()?.unwrap_or_default().topics {
+        for topic in topics {
             socket.subscribe(&topic).await?;
         }
-        let join = Output::Join { from: socket.client(), replica: &short(cx.id()) };
-        Ok(socket.broadcast(join.at(cx.now())?, To::Everyone)?)
+        if let Some(since) = since {
+            let (count, reason) = match socket.resume(ROOM, &since).await? {
+                Ok(recovered) => (Some(recovered.count), None),
+                Err(reason) => (None, Some(reason.as_str())),
+            };
+            socket.send(Output::Resumed { recovered: count.is_some(), count, reason }.at(cx.now())?)?;
+            if count.is_some() {
+                return Ok(());
+            }
+        }
+        let (history, head) = self.history.read(cx).await?;
+        begin(socket, history, &head).await
     }
 
     async fn on_message(&self, cx: &Context<Self>, socket: &Socket, message: Message) -> Result {
@@ -209,10 +205,10 @@ impl Replica for Room {
                 let connected = Output::Connected { from: socket.client() };
                 socket.broadcast(connected.at(cx.now())?, To::Everyone)?;
             }
-            Input::UserList => {
-                let list = user_list(cx).await?;
-                socket.send(list.at(cx.now())?)?;
-            }
+            Input::UserList => match user_list(cx).await {
+                Ok(list) => socket.send(list.at(cx.now())?)?,
+                Err(error) => refuse(cx, socket, &error)?,
+            },
             Input::Renew { token } => {
                 if let Some(text) = Door::of(cx.env())?.renew(&self.expiry, socket, &token, cx.now()).await? {
                     socket.send(Output::Error { text }.at(cx.now())?)?;
@@ -226,18 +222,19 @@ impl Replica for Room {
         Ok(())
     }
 
-    /// A user leaves when the last socket closes, on whichever Replica. (If the last two sockets close on two Replicas at the
-    /// same time, both may count as the last, and the exit is announced twice.)
-    async fn on_close(&self, cx: &Context<Self>, socket: &Socket, _: &Close) -> Result {
-        let user = socket.client();
-        if holds(cx, user) {
-            return Ok(());
-        }
-        let replies = cx.gossip(&Ask::Only(user.clone())).await?;
-        let elsewhere = replies.into_answers().any(|users| users.contains(user));
-        // Check again: the user may have come back during the gossip.
-        if !elsewhere && !holds(cx, user) {
-            cx.broadcast(Output::Exit { from: user }.at(cx.now())?)?;
+    /// Everybody here begins again.
+    async fn on_lost(&self, cx: &Context<Self>, _: &str, reason: Unrecovered, sockets: &[Socket]) -> Result {
+        let lost = Output::Lost { reason: reason.as_str() }.at(cx.now())?;
+        let (history, head) = self.history.read(cx).await?;
+        for socket in sockets {
+            let begun = match socket.send(lost.clone()) {
+                Ok(()) => begin(socket, history.clone(), &head).await,
+                Err(error) => Err(error.into()),
+            };
+            // The socket may have closed meanwhile, which concerns no other.
+            if begun.is_err() {
+                socket.close(CloseCode::TRY_AGAIN, reason.as_str());
+            }
         }
         Ok(())
     }
@@ -247,12 +244,19 @@ impl Replica for Room {
         Ok(self.expiry.ring(cx).await?)
     }
 
-    async fn on_gossip(&self, cx: &Context<Self>, ask: Ask) -> Result<BTreeSet<ClientId>> {
-        Ok(match ask {
-            Ask::Everyone => users(cx),
-            Ask::Only(user) => Some(user).filter(|user| holds(cx, user)).into_iter().collect(),
-        })
+    async fn on_gossip(&self, cx: &Context<Self>, _: Ask) -> Result<BTreeSet<ClientId>> {
+        Ok(users(cx))
     }
+}
+
+/// Sends the history, and then what comes after it.
+async fn begin(socket: &Socket, history: Message, head: &Position) -> Result {
+    socket.send(history)?;
+    if let Err(reason) = socket.resume(ROOM, head).await? {
+        // So much was said meanwhile, or the log has begun again.
+        socket.close(CloseCode::TRY_AGAIN, reason.as_str());
+    }
+    Ok(())
 }
 
 async fn say(cx: &Context<Room>, socket: &Socket, command: Command<'_>) -> Result {
@@ -260,7 +264,9 @@ async fn say(cx: &Context<Room>, socket: &Socket, command: Command<'_>) -> Resul
     match command {
         Command::All(text) => {
             let said = Output::Said { from, text, meta: None, to: None, topic: None };
-            socket.broadcast(said.at(cx.now())?, To::Everyone)?;
+            if let Err(error) = cx.publish(ROOM, said.at(cx.now())?).await {
+                not_sent(cx, socket, &error)?;
+            }
         }
         Command::Group(text) => {
             let said = Output::Said { from, text, meta: Some(Scope::Group), to: None, topic: None };
@@ -285,25 +291,36 @@ async fn say(cx: &Context<Room>, socket: &Socket, command: Command<'_>) -> Resul
                 Ok(1..) if to == from => {}
                 Ok(1..) => socket.send(said)?,
                 Ok(0) => socket.send(Output::Error { text: &format!("{to} is not here") }.at(cx.now())?)?,
-                Err(error) => socket.send(Output::Error { text: &format!("not sent: {error}") }.at(cx.now())?)?,
+                Err(error) => not_sent(cx, socket, &error)?,
             }
         }
     }
     Ok(())
 }
 
+fn not_sent(cx: &Context<Room>, socket: &Socket, error: &Error) -> Result {
+    Ok(socket.send(Output::Error { text: &format!("not sent: {error}") }.at(cx.now())?)?)
+}
+
 fn refuse(cx: &Context<Room>, socket: &Socket, error: &Error) -> Result {
     Ok(socket.send(Output::Error { text: &error.to_string() }.at(cx.now())?)?)
 }
 
-async fn user_list(cx: &Context<Room>) -> Result<Output<'static>> {
+async fn user_list(cx: &Context<Room>) -> Result<Output<'static>, Error> {
     let replies = cx.gossip(&Ask::Everyone).await?;
     let missing = replies.missing.len();
     let mut replicas = vec![Users { replica: short(cx.id()), users: users(cx) }];
     replicas.extend(replies.answers.into_iter().map(|(id, users)| Users { replica: short(id), users }));
     replicas.retain(|replica| !replica.users.is_empty());
-    let list = replicas.iter().flat_map(|replica| replica.users.iter().cloned()).collect();
-    Ok(Output::List { list, replica: short(cx.id()), replicas, missing })
+    let (mut list, mut after) = (BTreeSet::new(), None);
+    loop {
+        let page = cx.presence(after.as_ref(), MAX_PRESENCE_PAGE).await?;
+        list.extend(page.clients.into_iter().map(|present| present.client));
+        after = page.next;
+        if after.is_none() {
+            return Ok(Output::List { list, replica: short(cx.id()), replicas, missing });
+        }
+    }
 }
 
 /// The users with a socket on this Replica.
@@ -311,13 +328,8 @@ fn users(cx: &Context<Room>) -> BTreeSet<ClientId> {
     cx.sockets().map(|socket| socket.client().clone()).collect()
 }
 
-/// Whether `user` has a socket on this Replica.
-fn holds(cx: &Context<Room>, user: &ClientId) -> bool {
-    cx.sockets().any(|socket| socket.client() == user)
-}
-
 /// The first eight of 64 digits, enough for people to tell Replicas apart.
-fn short(id: ReplicaId) -> String {
+pub(crate) fn short(id: ReplicaId) -> String {
     let mut digits = id.to_string();
     digits.truncate(8);
     digits

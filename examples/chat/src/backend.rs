@@ -2,7 +2,7 @@
 
 use dog::http::{HeaderValue, Method, StatusCode, header};
 use dog::{
-    App, ClientId, CloseCode, Dog, Group, GroupHandle, MAX_CLIENT_PAGE, Request, Response, Result, Timestamp,
+    App, ClientId, CloseCode, Dog, Group, GroupHandle, MAX_CLIENT_PAGE, ROOM, Request, Response, Result, Timestamp,
     json_response, text_response,
 };
 use dog_door::RevokeIn;
@@ -83,7 +83,7 @@ async fn announce<G: Group>(request: Request, room: &GroupHandle<G>, now: Timest
         return Ok(text_response(StatusCode::BAD_REQUEST, "send a text in UTF-8"));
     };
     let said = Output::Said { from: "HTTP", text, meta: None, to: None, topic: None }.at(now)?;
-    sockets(room.broadcast_confirmed(said).await?.sockets)
+    sockets(room.publish_confirmed(ROOM, said).await?.sockets)
 }
 
 /// Ends the sessions of a user, who may not be here now, and then closes all sockets.

@@ -3,6 +3,8 @@
 pub mod app;
 pub mod backend;
 pub mod door;
+mod history;
+mod lobby;
 mod page;
 mod protocol;
 mod responses;

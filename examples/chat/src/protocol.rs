@@ -31,16 +31,22 @@ pub(crate) enum Input {
 #[derive(Debug, Serialize)]
 #[serde(tag = "type")]
 pub(crate) enum Output<'a> {
+    /// `replica` has the user's first socket, if that is still open.
     #[serde(rename = "user:join")]
-    Join { from: &'a ClientId, replica: &'a str },
+    Join {
+        from: &'a ClientId,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        replica: Option<&'a str>,
+    },
     #[serde(rename = "user:connected")]
     Connected { from: &'a ClientId },
     #[serde(rename = "user:exit")]
     Exit { from: &'a ClientId },
-    /// `list` has every user once, `replicas` has the users of each Replica, `replica` is the one that answers, `missing` is the
-    /// number of siblings that did not answer.
+    /// `list` has every user once, also those who have just left and may come back. `replicas` has the users of each Replica,
+    /// `replica` is the one that answers, `missing` is the number of siblings that did not answer.
     #[serde(rename = "user:list")]
     List { list: BTreeSet<ClientId>, replica: String, replicas: Vec<Users>, missing: usize },
+    /// With `epoch` and `offset` if it is said to everyone: see [`with_position`](crate::history::with_position).
     #[serde(rename = "user:msg")]
     Said {
         from: &'a str,
@@ -52,6 +58,18 @@ pub(crate) enum Output<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         topic: Option<&'a str>,
     },
+    /// To who comes back with `since`: so many messages follow, or none because of `reason`, and a history.
+    #[serde(rename = "resumed")]
+    Resumed {
+        recovered: bool,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        count: Option<u64>,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        reason: Option<&'a str>,
+    },
+    /// What was said is lost. A history follows.
+    #[serde(rename = "lost")]
+    Lost { reason: &'a str },
     #[serde(rename = "error")]
     Error { text: &'a str },
 }

@@ -54,8 +54,10 @@ fn enter(cluster: &Cluster, path: &str, headers: &[(header::HeaderName, &str)]) 
         None => refusal.status().as_u16(),
     };
     let socket = cluster.open(request).map_err(|refusal| code(&refusal))?;
-    let join = socket.received_json::<Value>().remove(0);
-    Ok(join["from"].as_str().expect("a name").to_owned())
+    socket.send_json(&json!({ "type": "req:connected" }));
+    cluster.run();
+    let connected = socket.received_json::<Value>().pop().expect("the answer");
+    Ok(connected["from"].as_str().expect("a name").to_owned())
 }
 
 #[test]

@@ -25,7 +25,7 @@ async fn join(address: SocketAddr, name: &str) -> (Client, String) {
 
 /// The same with more in the query, such as `&topic=cats`.
 async fn join_with(address: SocketAddr, name: &str, query: &str) -> (Client, String) {
-    let mut client = Client::connect(address, &format!("/ws?u={name}{query}")).await;
+    let mut client = again(address, name, query).await;
     loop {
         let join = client.next_of("user:join").await;
         if join["from"] == name {
@@ -39,10 +39,21 @@ async fn say(client: &mut Client, text: &str) {
     client.send(json!({ "type": "msg", "text": text, "user": "somebody-else", "uid": "somebody-else" })).await;
 }
 
-/// Removes the type and the time of a `user:msg`, after a check of the time.
+/// One more socket of a user who is here, which is announced to nobody.
+async fn again(address: SocketAddr, name: &str, query: &str) -> Client {
+    let mut client = Client::connect(address, &format!("/ws?u={name}{query}")).await;
+    assert_eq!(client.next().await["type"], "history");
+    client
+}
+
+/// Removes the type, the time and the position of a `user:msg`, after a check of both: what is said to everyone has a position.
 fn said(mut message: Value) -> Value {
     assert!(message["time"].as_u64().is_some_and(|time| time > 1_600_000_000_000), "{message}");
-    message.as_object_mut().expect("the message is an object").retain(|key, _| key != "time" && key != "type");
+    let is_public = message["type"] == "user:msg" && message.get("meta").is_none();
+    let position = (message["epoch"].is_string(), message["offset"].is_u64());
+    assert_eq!(position, (is_public, is_public), "{message}");
+    let fields = message.as_object_mut().expect("the message is an object");
+    fields.retain(|key, _| !["time", "type", "epoch", "offset"].contains(&key.as_str()));
     message
 }
 
@@ -75,7 +86,7 @@ async fn who_joins_is_announced_to_everyone() {
 async fn the_user_list_names_everyone_once_and_says_where() {
     let (_running, address) = start().await;
     let [_ann, _bob, mut cid] = three(address).await;
-    let (_more, _) = join(address, "ann").await;
+    let _more = again(address, "ann", "").await;
     cid.send(json!({ "type": "req:user:list" })).await;
     let list = cid.next_of("user:list").await;
     assert_eq!(list["list"], json!(["ann", "bob", "cid"]));
@@ -136,7 +147,7 @@ async fn slash_w_goes_to_one_user_and_back_to_the_speaker() {
 async fn a_whisper_reaches_every_socket_of_the_user_and_comes_once_to_oneself() {
     let (_running, address) = start().await;
     let [mut ann, mut bob, _cid] = three(address).await;
-    let (mut more, _) = join(address, "ann").await;
+    let mut more = again(address, "ann", "").await;
     say(&mut bob, "/w ann both").await;
     for client in [&mut ann, &mut more] {
         assert_eq!(client.next_of("user:msg").await["text"], "both");
@@ -174,23 +185,23 @@ async fn slash_t_goes_to_the_subscribers_on_every_replica_and_to_nobody_else() {
     let (eve, third) = join_with(address, "eve", "&topic=cats&topic=cats&topic=k%C3%BChe").await;
     assert!(first != second && second != third && first != third, "a Replica has two seats");
     // ann is subscribed with one of her sockets, and not with the one that speaks.
-    let (again, _) = join_with(address, "ann", "&topic=dogs").await;
+    let other = again(address, "ann", "&topic=dogs").await;
     for text in ["/t cats  purr all day", "/t dogs woof", "/t kühe muh", "/t birds sing"] {
         say(&mut ann, text).await;
     }
     say(&mut ann, "aloud").await;
     let (cats, dogs, cows) = (("cats", "purr all day"), ("dogs", "woof"), ("kühe", "muh"));
     let expected = [vec![], vec![cats], vec![cats, dogs], vec![], vec![cats, cows], vec![dogs]];
-    let mut clients = [ann, bob, cid, dan, eve, again];
+    let mut clients = [ann, bob, cid, dan, eve, other];
     for (client, expected) in clients.iter_mut().zip(expected) {
         let heard = heard_before(client, "aloud").await;
         let heard: Vec<_> = heard.iter().map(|(topic, text)| (topic.as_str(), text.as_str())).collect();
         assert_eq!(heard, expected);
     }
     // Who has subscribed hears what it says.
-    let [.., again] = &mut clients;
-    say(again, "/t dogs mine").await;
-    assert_eq!(again.next_of("user:msg").await["text"], "mine");
+    let [.., other] = &mut clients;
+    say(other, "/t dogs mine").await;
+    assert_eq!(other.next_of("user:msg").await["text"], "mine");
 }
 
 #[tokio::test]
@@ -245,8 +256,8 @@ async fn a_ping_is_answered_to_its_sender() {
 async fn a_user_exits_with_the_last_socket() {
     let (_running, address) = start().await;
     let [ann, mut bob, _cid] = three(address).await;
-    let (more, _) = join(address, "ann").await;
-    // The first of ann's sockets is on another Replica than the second, so only gossip can find it.
+    let more = again(address, "ann", "").await;
+    // The first of ann's sockets is on another Replica than the second.
     ann.close().await;
     say(&mut bob, "one left").await;
     loop {
@@ -258,7 +269,7 @@ async fn a_user_exits_with_the_last_socket() {
     }
     more.close().await;
     assert_eq!(said(bob.next_of("user:exit").await), json!({ "from": "ann" }));
-    // There was only one `user:exit`: a second one, from the first close, would arrive before this message.
+    // There was only one `user:exit`: a second one would arrive before this message.
     say(&mut bob, "both left").await;
     assert_eq!(bob.next().await["text"], "both left");
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use chat::app::{Chat, Lobby};
+use chat::backend::Secret;
 use chat::door::Door;
 use dog::{CloseCode, Env, Limit};
 use dog_testing::{Builder, ClientSocket, Cluster};
@@ -15,26 +16,36 @@ fn room(seats: u32) -> Cluster {
 }
 
 fn builder(seats: u32) -> Builder<Chat> {
-    Cluster::builder(Chat).env(Env::new().with(Limit::new(seats)).with(Door::Open))
+    let secret = Secret::new("open sesame").expect("it is not empty");
+    Cluster::builder(Chat).env(Env::new().with(Limit::new(seats)).with(Door::Open).with(secret))
 }
+
+/// How long it takes at most until a join is announced, and an exit: the grace time is part of it.
+const JOINED: Duration = Duration::from_millis(300);
+const LEFT: Duration = Duration::from_millis(1300);
 
 fn enter(cluster: &Cluster, name: &str) -> ClientSocket {
-    cluster.connect(&format!("/ws?u={name}"))
+    let socket = cluster.connect(&format!("/ws?u={name}"));
+    cluster.advance(JOINED);
+    socket
 }
 
-/// Takes the messages that have arrived, without their times.
+/// Takes the messages that have arrived, without their times and positions.
 fn heard(socket: &ClientSocket) -> Vec<Value> {
     let mut heard = socket.received_json::<Value>();
     for value in &mut heard {
-        let time = value.as_object_mut().and_then(|fields| fields.remove("time"));
-        assert!(time.is_some(), "{value} carries no time");
+        let is_public = value["type"] == "user:msg" && value["meta"].is_null();
+        let fields = value.as_object_mut().expect("an object");
+        assert!(fields.remove("time").is_some(), "{fields:?} carries no time");
+        let position = [fields.remove("epoch"), fields.remove("offset")].map(|part| part.is_some());
+        assert!(position == [is_public; 2] || fields["type"] == "history", "{fields:?} and its position");
     }
     heard
 }
 
-/// Runs the room until nothing happens, and drops all messages that have arrived.
+/// Waits until nothing is announced any more, and drops all messages that have arrived.
 fn hush(cluster: &Cluster, sockets: &[&ClientSocket]) {
-    cluster.run();
+    cluster.advance(LEFT);
     sockets.iter().for_each(|socket| drop(socket.received()));
 }
 
@@ -59,8 +70,12 @@ fn the_third_of_two_to_a_replica_is_on_another_and_all_hear_each_other() {
     let [ann, bob, cid] = ["ann", "bob", "cid"].map(|name| enter(&cluster, name));
     assert_eq!(ann.replica(), bob.replica());
     assert_ne!(ann.replica(), cid.replica());
-    let joined: Vec<Value> = heard(&ann).into_iter().map(|message| message["from"].clone()).collect();
-    assert_eq!(joined, ["ann", "bob", "cid"]);
+    let types = |socket| heard(socket).into_iter().map(|message| (message["type"].clone(), message["from"].clone()));
+    let joined = |name: &str| (json!("user:join"), json!(name));
+    assert_eq!(
+        types(&ann).collect::<Vec<_>>(),
+        [(json!("history"), Value::Null), joined("ann"), joined("bob"), joined("cid")]
+    );
 
     hush(&cluster, &[&bob, &cid]);
     say(&cid, "hello");
@@ -112,21 +127,66 @@ fn the_list_names_everyone_once_and_who_is_missing() {
     // When the crashed Replica gets a question, it begins a new life, which has no sockets.
     cluster.crash_replica(bob.replica());
     ask_who_is_here(&cluster, &ann);
+    let list = heard(&ann).remove(0);
+    assert_eq!(list["replicas"].as_array().map(Vec::len), Some(2), "{list}");
+    cluster.advance(LEFT);
+    assert_eq!(heard(&ann), [json!({ "type": "user:exit", "from": "bob" })]);
+    ask_who_is_here(&cluster, &ann);
     assert_eq!(heard(&ann).remove(0)["list"], json!(["ann", "cid"]));
 }
 
 #[test]
-fn a_user_leaves_with_the_last_socket() {
+fn a_user_leaves_a_second_after_the_last_socket_and_is_announced_once() {
     let cluster = room(1);
     let [ann, first, second] = ["ann", "bob", "bob"].map(|name| enter(&cluster, name));
-    hush(&cluster, &[&ann]);
+    let joins = heard(&ann).into_iter().filter(|message| message["type"] == "user:join");
+    assert_eq!(joins.map(|join| join["from"].clone()).collect::<Vec<_>>(), ["ann", "bob"]);
     first.close();
-    cluster.run();
+    cluster.advance(LEFT);
     assert_eq!(first.closed().unwrap().code(), CloseCode::NORMAL);
-    assert_eq!(heard(&ann), [Value::Null; 0]);
     second.vanish();
-    cluster.run();
+    cluster.advance(Duration::from_millis(700));
+    // The page is loaded again.
+    let third = enter(&cluster, "bob");
+    cluster.advance(LEFT);
+    assert_eq!(heard(&ann), [Value::Null; 0]);
+    third.close();
+    cluster.advance(Duration::from_millis(900));
+    ask_users(&cluster, &["ann", "bob"]);
+    cluster.advance(LEFT);
     assert_eq!(heard(&ann), [json!({ "type": "user:exit", "from": "bob" })]);
+    ask_users(&cluster, &["ann"]);
+    let _back = enter(&cluster, "bob");
+    assert_eq!(heard(&ann).remove(0)["type"], "user:join");
+}
+
+/// `GET /users` agrees with what is announced.
+fn ask_users(cluster: &Cluster, names: &[&str]) {
+    let users = cluster.get("/users");
+    let users: Value = serde_json::from_str(&cluster.read_text(users)).expect("JSON");
+    let listed = users["users"].as_array().into_iter().flatten().map(|user| user["name"].as_str().unwrap_or_default());
+    assert_eq!(listed.collect::<Vec<_>>(), names);
+}
+
+/// Nobody knows any more what was announced, only the storage of the Lobby does. Who was there has ten seconds to come back.
+#[test]
+fn whatever_crashes_nobody_is_announced_twice() {
+    let cluster = room(2);
+    let [ann, bob, cid] = ["ann", "bob", "cid"].map(|name| enter(&cluster, name));
+    for socket in [&ann, &cid] {
+        cluster.crash_replica(socket.replica());
+    }
+    assert!(cluster.restart_group::<Lobby>(LOBBY));
+    let back = enter(&cluster, "ann");
+    cluster.advance(Duration::from_secs(3));
+    assert!(!bob.is_open());
+    let again = enter(&cluster, "bob");
+    assert_eq!(heard(&back).into_iter().map(|message| message["type"].clone()).collect::<Vec<_>>(), ["history"]);
+    cluster.advance(Duration::from_secs(50));
+    assert_eq!(heard(&again).pop(), Some(json!({ "type": "user:exit", "from": "cid" })));
+    assert_eq!(heard(&back), [json!({ "type": "user:exit", "from": "cid" })]);
+    let _third = enter(&cluster, "cid");
+    assert_eq!(heard(&back).len(), 1, "the join of cid");
 }
 
 #[test]
@@ -190,6 +250,9 @@ fn a_restart_of_the_lobby_splits_no_room() {
     let dan = enter(&cluster, "dan");
     assert_eq!(dan.replica(), cid.replica(), "dan gets the free seat, without a third Replica");
     assert_eq!(cluster.replicas::<Lobby>(LOBBY).len(), 2);
+    cluster.advance(Duration::from_secs(15));
+    let announced = heard(&ann).into_iter().filter(|message| message["type"] != "history");
+    assert_eq!(announced.map(|join| join["from"].clone()).collect::<Vec<_>>(), ["ann", "bob", "cid", "dan"]);
     hush(&cluster, &[&ann, &bob, &cid, &dan]);
     say(&dan, "hello");
     cluster.run();
@@ -242,8 +305,7 @@ fn a_room_that_has_left_memory_still_knows_who_is_here() {
     // A client that leaves a hibernating room is announced too.
     assert!(cluster.evict_replica(ann.replica()));
     bob.vanish();
-    hush(&cluster, &[&ann]);
-    cluster.run();
+    cluster.advance(LEFT);
     assert_eq!(heard(&cid).pop(), Some(json!({ "type": "user:exit", "from": "bob" })));
     assert_eq!(cluster.failures(), [""; 0]);
 }
@@ -258,7 +320,7 @@ fn a_room_that_rests_after_every_event_is_the_same_room() {
     assert!(!cluster.is_awake(ann.replica()) && !cluster.is_awake(bob.replica()));
     assert_eq!(heard(&ann), heard(&bob));
     bob.close();
-    cluster.run();
+    cluster.advance(LEFT);
     assert_eq!(heard(&ann), [json!({ "type": "user:exit", "from": "bob" })]);
 }
 
@@ -272,6 +334,7 @@ fn who_does_not_read_is_shown_out_and_holds_nobody_up() {
         say(&ann, &"x".repeat(15 * 1024));
         cluster.run();
     }
+    cluster.advance(LEFT);
     let heard = heard(&cid);
     assert_eq!(heard.iter().filter(|message| message["type"] == "user:msg").count(), 5);
     assert_eq!(heard[5], json!({ "type": "user:exit", "from": "slow" }));
@@ -293,7 +356,7 @@ fn a_crash_of_one_replica_is_felt_there_alone_and_its_people_come_back() {
     assert_eq!(heard(&cid), [json!({ "type": "error", "text": "ann is not here" })]);
     let again = enter(&cluster, "ann");
     assert_eq!(again.replica(), cid.replica(), "as far as the lobby knows, this Replica has room");
-    assert_eq!(heard(&cid).pop().unwrap()["type"], "user:join");
+    assert_eq!(heard(&cid), [Value::Null; 0], "nobody has seen her leave");
 
     // No one has told the lobby about the crash. It asks members that were silent for long, and then frees the seats of
     // the crashed Replica.
@@ -313,7 +376,8 @@ fn a_list_without_a_silent_replica_says_that_one_is_missing() {
     assert_eq!(heard(&ann), [Value::Null; 0], "the answer waits for the missing Replica");
     cluster.advance(Duration::from_secs(3));
     let list = heard(&ann).remove(0);
-    assert_eq!((&list["list"], &list["missing"]), (&json!(["ann", "cid"]), &json!(1)));
+    assert_eq!((&list["list"], &list["missing"]), (&json!(["ann", "bob", "cid"]), &json!(1)), "as far as is known");
+    assert_eq!(list["replicas"].as_array().map(Vec::len), Some(2));
 
     cluster.heal();
     ask_who_is_here(&cluster, &ann);

@@ -21,9 +21,9 @@ use super::journal::Journal;
 use super::log;
 use super::presence::Telling;
 use super::protocol::{
-    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, FORMAT, GATED, GroupAsk, GroupReply,
-    HOST, JournalReport, OVER, PRESENT, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent, StorageStep,
-    TAGGED, TALKING, TOPICAL, UNWANTED, arrived, arrived_in, left, left_in, rendered, waiting,
+    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, FIRST, FORMAT, GATED, GroupAsk,
+    GroupReply, HOST, JournalReport, OVER, PRESENT, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent,
+    StorageStep, TAGGED, TALKING, TOPICAL, UNWANTED, arrived, arrived_in, left, left_in, rendered, waiting,
 };
 use super::responses;
 use super::storage_runner::{self, StorageOwner};
@@ -196,6 +196,9 @@ impl<C: TestClass> Replica for Room<C> {
                 if let Some(since) = since {
                     return in_room(cx, cx.connect_with(request, &since)?);
                 }
+                if dog::query_param(&request, "u").is_some_and(|client| client.starts_with(FIRST)) {
+                    return in_room(cx, cx.accept(request).on_open_first().connect()?);
+                }
                 let response = match (tag(&request), dog::query_param(&request, "subprotocol")) {
                     (Some(tag), Some(name)) => cx.accept(request).attachment(&tag).subprotocol(&name).connect()?,
                     (None, Some(name)) => cx.accept(request).subprotocol(&name).connect()?,
@@ -248,8 +251,11 @@ impl<C: TestClass> Replica for Room<C> {
         {
             socket.send(Message::json(&log::resume(socket, ROOM, &since).await?)?)?;
         }
-        if client.as_str().starts_with(GATED) {
+        if client.as_str().starts_with(GATED) || client.as_str().starts_with(FIRST) {
             self.gates.pass(client.as_str()).await;
+        }
+        if client.as_str().starts_with(FIRST) {
+            socket.send("greeting")?;
         }
         self.journal.note(client, SocketEvent::Opened);
         Ok(())

@@ -1,10 +1,10 @@
 //! Promise 7: which handlers run when.
 
-use dog::ClientId;
+use dog::{ClientId, ROOM};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::scenario::{Scenario, scenario};
-use crate::app::protocol::{AUTO_RESPONSE, Act, GATED, SocketEvent, Whom, waiting};
+use crate::app::protocol::{AUTO_RESPONSE, Act, FIRST, GATED, SocketEvent, Whom, waiting};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;
 use crate::stage::Stage;
@@ -14,6 +14,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario("messages_of_one_socket_one_at_a_time", &[7], one_at_a_time),
         scenario("handlers_of_different_sockets_interleave", &[7], interleave),
         scenario("on_open_ends_before_the_first_message", &[7], open_first),
+        scenario("on_open_sends_before_others_if_it_wants_to", &[7], on_open_first),
         scenario("on_close_waits_for_the_handler", &[7], close_last),
         scenario("busy_handler_does_not_stop_deliveries", &[6, 7], busy_hears),
         scenario("busy_handler_does_not_stop_what_needs_none", &[7, 8, 12], busy_lives),
@@ -88,6 +89,29 @@ async fn open_first(stage: Stage) -> Outcome {
     let events = gated.report().await?.of(gated.id());
     same(&events[..2], [SocketEvent::Opening, SocketEvent::Opened], "the first handler")?;
     ensure(matches!(events[2], SocketEvent::Message(_)), "no message after on_open")
+}
+
+/// What is sent to the socket meanwhile, from wherever, follows in its order.
+async fn on_open_first(stage: Stage) -> Outcome {
+    let group = stage.spread("pair", "first");
+    let [mut far, _other] = group.join_each(["far", "other"]).await?;
+    let name = format!("{FIRST}one");
+    let mut first = group.join(&name).await?;
+    let mut near = group.join("near").await?;
+    ensure(near.replica() == first.replica(), "two clients of a pair are on two Replicas")?;
+    far.broadcast("1").await?;
+    same(far.whisper(&name, "2").await?, 1, "sockets that a whisper reaches while on_open waits")?;
+    same(near.confirmed("3", Whom::Everyone).await?, (4, vec![]), "whom a broadcast reaches meanwhile")?;
+    far.publish(ROOM, "4").await?;
+    for text in ["1", "3", "4"] {
+        same(near.hear().await?, text, "what others hear meanwhile")?;
+    }
+    near.obey(Act::Open { gate: name }).await?;
+    for text in ["greeting", "1", "2", "3", "4"] {
+        same(first.hear().await?, text, "what the socket hears")?;
+    }
+    near.broadcast("5").await?;
+    same(first.hear().await?, "5", "what comes later")
 }
 
 /// The client leaves while its handler waits. `on_close` runs when the handler has ended.

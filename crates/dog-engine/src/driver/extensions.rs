@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use dog::http::Extensions;
-use dog::internal::{Identity, PeerAddress, StreamFormat, Streams};
+use dog::internal::{Identity, Logs, PeerAddress, StreamFormat, Streams};
 use dog::{Format, Request, SocketId};
 
 use crate::address::{ReplicaAddress, SeatId};
@@ -29,6 +29,10 @@ pub(super) struct FirstAttachment(pub(super) Bytes);
 /// In a response that opens a socket: in which form it gets publications, if not in the default one.
 #[derive(Clone, Copy)]
 pub(super) struct FirstFormat(pub(super) Format);
+
+/// In a response that opens a socket: what others send waits for the end of its `on_open`.
+#[derive(Clone, Copy)]
+pub(super) struct OnOpenFirst(pub(super) Logs);
 
 /// In a response that opens a WebSocket: the socket that the connection is to be handed to. If the response is dropped
 /// unused, the socket ends.
@@ -83,6 +87,7 @@ pub(super) fn keep_engine_extensions(extensions: &mut Extensions) {
     keep::<SeatMark>(&mut all, extensions);
     keep::<FirstAttachment>(&mut all, extensions);
     keep::<FirstFormat>(&mut all, extensions);
+    keep::<OnOpenFirst>(&mut all, extensions);
     keep::<OpensStream>(&mut all, extensions);
     keep::<Deflate>(&mut all, extensions);
 }

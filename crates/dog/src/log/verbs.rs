@@ -326,6 +326,9 @@ macro_rules! log_verbs {
         /// - `since`: with `OldestFirst`, the publications after this position; with `NewestFirst`, those before it. `None`: the
         ///   page begins with the oldest or the newest that the log keeps.
         /// - It activates the Group if it is not in memory, and answers as [`publish`](Self::publish) does. Cancel safe.
+        /// - A durable log that is empty and was never asked for is written once, with its epoch.
+        /// - Calls in one Replica that want the same page at the same time cost one question to the Group, and those that come while
+        ///   it is under way one more. They are answered within twice the deadline.
         ///
         /// ```
         /// # use dog::*;

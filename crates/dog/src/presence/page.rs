@@ -20,6 +20,24 @@ pub struct PresenceCursor {
     pub connection: Option<ConnectionId>,
 }
 
+impl PresenceCursor {
+    /// Where the connections of a client begin. The page has them if the client is in the Group and not in its grace time, and then
+    /// those of the clients that follow.
+    ///
+    /// ```
+    /// # use dog::*;
+    /// # async fn example(group: &GroupContext, client: &ClientId) -> Result<(), Error> {
+    /// let page = group.presence(Some(&PresenceCursor::at(client)), 1).await?;
+    /// let first = page.clients.first().filter(|present| present.client == *client);
+    /// # let _ = first;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn at(client: &ClientId) -> Self {
+        Self { client: client.clone(), connection: None }
+    }
+}
+
 /// One page of those who are in a Group.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PresencePage {

@@ -6,15 +6,18 @@
 
 use dog_test_support::browser::{Host, Look, Window, browse};
 use dog_test_support::client::http_with;
+use network::Network;
 use room::{Room, SECRET};
 use serde_json::{Value, json};
 
+mod network;
 mod room;
 
 dog_test_support::on_both_hosts!(
     three_people_talk,
     who_logs_in_stays_logged_in,
     the_page_comes_back_by_itself,
+    nothing_is_missing_and_nobody_is_announced_twice,
     the_form_says_what_is_wrong_with_a_name,
     who_has_subscribed_reads_the_topic_until_the_removal,
 );
@@ -242,6 +245,74 @@ async fn the_page_comes_back_by_itself(host: Host) {
         room.stop().await;
     })
     .await;
+}
+
+/// A script that returns what a window has noted of those who come and go.
+const ANNOUNCED: &str =
+    "[...document.querySelectorAll('#log .event')].map((entry) => entry.textContent.split(' · ')[0])
+    .filter((text) => text.endsWith(' joined') || text.endsWith(' left'))";
+
+/// A script that returns the texts of the messages.
+const TEXTS: &str = "[...document.querySelectorAll('#log .message .text')].map((text) => text.textContent)";
+
+async fn say(window: &Window, text: &str) {
+    window.type_keys(text).await;
+    window.press(&[Window::ENTER]).await;
+}
+
+/// A window is loaded again, its network is cut for ten seconds, and the server is killed.
+async fn nothing_is_missing_and_nobody_is_announced_twice(host: Host) {
+    let mut room = Room::stored(host).await;
+    let network = Network::to(room.address()).await;
+    let (near, far) = (format!("http://{}/?u=bob", room.address()), format!("http://{}/?u=ann", network.address()));
+    browse([Look::DESKTOP, Look::PHONE], async |[ann, bob]| {
+        bob.goto(&near).await;
+        bob.wait_for(STATE, &json!("connected")).await;
+        bob.wait_for(ANNOUNCED, &json!(["You joined"])).await;
+        ann.goto(&far).await;
+        ann.wait_for(STATE, &json!("connected")).await;
+        bob.wait_for(ANNOUNCED, &json!(["You joined", "ann joined"])).await;
+        say(ann, "one").await;
+        say(bob, "two").await;
+        ann.wait_for(TEXTS, &json!(["one", "two"])).await;
+
+        ann.goto(&far).await;
+        ann.wait_for(STATE, &json!("connected")).await;
+        ann.wait_for(TEXTS, &json!(["one", "two"])).await;
+        say(ann, "three").await;
+        bob.wait_for(TEXTS, &json!(["one", "two", "three"])).await;
+
+        network.cut();
+        ann.wait_for(STATE, &json!("waiting")).await;
+        bob.wait_for(ANNOUNCED, &json!(["You joined", "ann joined", "ann left"])).await;
+        say(bob, "four").await;
+        tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+        network.heal();
+        ann.wait_for(STATE, &json!("connected")).await;
+        ann.wait_for(TEXTS, &json!(["one", "two", "three", "four"])).await;
+        let announced = json!(["You joined", "ann joined", "ann left", "ann joined"]);
+        bob.wait_for(ANNOUNCED, &announced).await;
+        say(bob, "five").await;
+        ann.wait_for(TEXTS, &json!(["one", "two", "three", "four", "five"])).await;
+        let seen_by_ann = ann.eval(ANNOUNCED).await;
+
+        room.stop().await;
+        for window in [ann, bob] {
+            window.wait_for(STATE, &json!("waiting")).await;
+        }
+        room.start_again().await;
+        for window in [ann, bob] {
+            window.wait_for(STATE, &json!("connected")).await;
+        }
+        say(ann, "six").await;
+        for window in [ann, bob] {
+            window.wait_for(TEXTS, &json!(["one", "two", "three", "four", "five", "six"])).await;
+        }
+        ann.wait_for(PEOPLE, &json!([["ann", "bob"]])).await;
+        assert_eq!((ann.eval(ANNOUNCED).await, bob.eval(ANNOUNCED).await), (seen_by_ann, announced));
+    })
+    .await;
+    room.stop().await;
 }
 
 async fn who_has_subscribed_reads_the_topic_until_the_removal(host: Host) {

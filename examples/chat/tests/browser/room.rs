@@ -1,6 +1,7 @@
 //! [`Room`]: the chat room on either host.
 
 use std::net::SocketAddr;
+use std::process::{Command, Stdio};
 
 use chat::app::Chat;
 use chat::backend::Secret;
@@ -9,6 +10,8 @@ use dog::{Env, Limit};
 use dog_door::Sessions;
 use dog_native::{Running, Server};
 use dog_test_support::browser::Host;
+use dog_test_support::command_line::address_after;
+use dog_test_support::process::Process;
 use dog_test_support::workerd::{Disk, Worker, Workerd, any_port};
 
 /// What other programs show to the room.
@@ -24,11 +27,14 @@ pub(crate) struct Room {
     host: Host,
     /// Whether its users log in.
     login: bool,
+    /// On the native host: the real program and its folder, which can be killed.
+    program: Option<tempfile::TempDir>,
     serving: Option<Serving>,
 }
 
 enum Serving {
     Native(Running),
+    Program(Process),
     Workerd(Workerd),
 }
 
@@ -38,15 +44,28 @@ impl Room {
         Self::start(host, false).await
     }
 
+    /// The same with a program that is killed when it is stopped. What it has stored is there when it starts again.
+    pub(crate) async fn stored(host: Host) -> Self {
+        let program = matches!(host, Host::Native).then(|| tempfile::tempdir().expect("a folder"));
+        Self { program, ..Self::new(host, false) }.started().await
+    }
+
     /// The same for users who log in.
     pub(crate) async fn with_login(host: Host) -> Self {
         Self::start(host, true).await
     }
 
     async fn start(host: Host, login: bool) -> Self {
-        let mut room = Self { address: any_port(), disk: Disk::new(), host, login, serving: None };
-        room.start_again().await;
-        room
+        Self::new(host, login).started().await
+    }
+
+    fn new(host: Host, login: bool) -> Self {
+        Self { address: any_port(), disk: Disk::new(), host, login, program: None, serving: None }
+    }
+
+    async fn started(mut self) -> Self {
+        self.start_again().await;
+        self
     }
 
     /// Returns the address on which it listens.
@@ -54,18 +73,27 @@ impl Room {
         self.address
     }
 
-    /// Stops the room. The native host shuts down gracefully, and workerd is killed.
+    /// Stops the room. The native host shuts down gracefully; the program and workerd are killed.
     pub(crate) async fn stop(&mut self) {
         match self.serving.take() {
             Some(Serving::Native(running)) => running.shutdown().await,
             // Dropping it has killed it.
-            Some(Serving::Workerd(_)) | None => {}
+            Some(Serving::Program(_) | Serving::Workerd(_)) | None => {}
         }
+    }
+
+    fn start_program(&self) -> Process {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chat"));
+        command.args(["--open", "--limit", "2", "--listen", &self.address.to_string()]);
+        command
+            .args(self.program.iter().flat_map(|folder| [std::ffi::OsStr::new("--data"), folder.path().as_os_str()]));
+        Process::start(command.stdin(Stdio::null())).expect("the program starts")
     }
 
     /// Starts the room again at its address, with its storage.
     pub(crate) async fn start_again(&mut self) {
         let serving = match self.host {
+            Host::Native if self.program.is_some() => Serving::Program(self.start_program()),
             Host::Native => {
                 let sessions = Sessions::new(SESSION_SECRET.as_bytes()).expect("it is long enough").insecure();
                 let door = if self.login { Door::login(sessions) } else { Door::Open };
@@ -82,6 +110,7 @@ impl Room {
         };
         self.address = match &serving {
             Serving::Native(running) => running.local_addr(),
+            Serving::Program(program) => address_after(program, "listening on http://"),
             Serving::Workerd(workerd) => workerd.address(),
         };
         self.serving = Some(serving);

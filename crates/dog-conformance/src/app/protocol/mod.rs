@@ -19,8 +19,9 @@ pub use command::{Act, Command, CommandReply, Echo, Identified, Step, Told, wait
 pub use group_ask::{GroupAsk, GroupReply};
 pub use log::{FORMAT, LOGGED, LogAct, LogTold, SHORT, SINCE, rendered};
 pub use names::{
-    AUTO_RESPONSE, BOUND, BOUND_THERE, CUT_OFF, DELAYED, DROPPED, FAILING, FAR, GATED, HELD, HOST, MARKED_HEADER, OVER,
-    PLACED, REPLICA_HEADER, RETURNING, SORE, TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE, UNWAKEABLE, UNWANTED,
+    AUTO_RESPONSE, BOUND, BOUND_THERE, CUT_OFF, DELAYED, DROPPED, FAILING, FAR, FIRST, GATED, HELD, HOST,
+    MARKED_HEADER, OVER, PLACED, REPLICA_HEADER, RETURNING, SORE, TAGGED, TALKING, TOGETHER, TOPICAL, UNPLACEABLE,
+    UNWAKEABLE, UNWANTED,
 };
 pub use presence::{PRESENT, PRESENT_TOO, PresenceAct, PresenceLine, PresenceTold, arrived, arrived_in, left, left_in};
 pub use report::{Answer, Ask, Cause, Entry, JournalReport, SocketEnd, SocketEvent, Why};

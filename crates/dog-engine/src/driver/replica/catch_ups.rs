@@ -36,6 +36,8 @@ struct Held {
     opens: bool,
     /// How many calls of `resume` are not decided.
     resumes: u32,
+    /// How many calls of `on_lost` run.
+    losses: u32,
 }
 
 #[derive(Debug)]
@@ -161,6 +163,20 @@ impl CatchUps {
         self.let_go(room, socket, |held| held.opens = false)
     }
 
+    /// `on_lost` is called for the socket.
+    pub(super) fn begin_on_lost(&mut self, topic: &LogTopic, socket: SocketId) {
+        let sockets = &mut self.0.entry(topic.clone()).or_default().sockets;
+        if let CatchUp::Held(held) = sockets.entry(socket).or_insert_with(|| CatchUp::Held(Held::default())) {
+            held.losses += 1;
+        }
+    }
+
+    /// `on_lost` has returned, or takes too long.
+    pub(super) fn end_on_lost(&mut self, topic: &LogTopic, socket: SocketId) -> Next {
+        // If it has resumed, the socket may be held again for another reason.
+        self.let_go(topic, socket, |held| held.losses = held.losses.saturating_sub(1))
+    }
+
     /// A call of `resume` begins.
     pub(super) fn begin_resume(&mut self, topic: &LogTopic, socket: SocketId) {
         let sockets = &mut self.0.entry(topic.clone()).or_default().sockets;
@@ -194,7 +210,7 @@ impl CatchUps {
         let Some(state @ CatchUp::Held(_)) = behind else { return Next::Nothing };
         let CatchUp::Held(held) = state else { return Next::Nothing };
         change(held);
-        if held.opens || held.resumes > 0 {
+        if held.opens || held.resumes > 0 || held.losses > 0 {
             return Next::Nothing;
         }
         match held.since.take() {

@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::rc::Rc;
 
 use bytes::Bytes;
-use dog::internal::{Identity, Kind, LogTopic, Session, SocketErrorKind, Unrecovered};
+use dog::internal::{Identity, Kind, Session, SocketErrorKind};
 use dog::{
     ClientId, Close, CloseCode, Error, Failure, Group, Message, OverRate, Replica, Request, Response, Socket,
     SocketError, SocketId,
@@ -21,7 +21,9 @@ use super::topics::report_soon;
 use super::turns::{EndedBy, Event, Next};
 use crate::address::{SeatId, Ticket, View};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, first_poll, unexpected_answer, user_function_by_deadline};
-use crate::driver::extensions::{FirstAttachment, FirstFormat, OpensStream, SeatMark, Upgrade, keep_engine_extensions};
+use crate::driver::extensions::{
+    FirstAttachment, FirstFormat, OnOpenFirst, OpensStream, SeatMark, Upgrade, keep_engine_extensions,
+};
 use crate::driver::failures::{UserFunction, public_error, report_failure};
 use crate::driver::object::{Living, spawn, start};
 use crate::fault_injection::{Fault, is_planted};
@@ -140,6 +142,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
             if let Some(FirstFormat(format)) = response.extensions_mut().remove() {
                 self.rendering.set_format(socket, format);
                 self.host().set_format(socket, format);
+            }
+            if response.extensions_mut().remove::<OnOpenFirst>().is_some() {
+                self.outlets.begin_opening(socket);
             }
             self.open_socket(seat, socket);
             response.extensions_mut().insert(Upgrade::new(self.address, socket, guard));
@@ -263,6 +268,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.turns.borrow_mut().begin(id, attachment, by);
         let opens = matches!(event, Event::Open);
         let socket = Socket::new(self.port(), id, client);
+        let socket = if opens && self.outlets.is_opening(id) { socket.first() } else { socket };
         let task = Rc::clone(&this);
         let handlers = async move {
             let mut next = Some(event);
@@ -276,6 +282,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
                 let opens = matches!(event, Event::Open);
                 task.handle(&socket, event).await;
                 if opens {
+                    task.outlets.end_opening(id);
                     opened(&*task, id);
                 }
                 if is_last {
@@ -323,26 +330,6 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         if function.ends_socket() {
             self.states.remove(socket.id());
         }
-    }
-
-    /// Publications are lost for these subscribers of a topic.
-    pub(super) fn lost(&self, topic: LogTopic, reason: Unrecovered, sockets: &[SocketId]) {
-        let Some(this) = self.this.upgrade() else { return };
-        let with_client = |id: &SocketId| self.client(*id).map(|client| (*id, client));
-        let sockets: Vec<_> = sockets.iter().filter_map(with_client).collect();
-        if sockets.is_empty() {
-            return;
-        }
-        let task = Rc::clone(&this);
-        start(&this, async move {
-            let Ok(replica) = task.awake().await else { return };
-            let socket = |(id, client): (SocketId, ClientId)| Socket::new(task.port(), id, client);
-            let sockets: Vec<_> = sockets.into_iter().map(socket).collect();
-            if let Err(failure) = replica.on_lost(&task.context(), topic.name(), reason, &sockets).await {
-                report_failure(&**task.host(), UserFunction::OnLost, Some(task.core.object()), None, &failure);
-                sockets.iter().for_each(|socket| socket.close(CloseCode::TRY_AGAIN, reason.as_str()));
-            }
-        });
     }
 
     /// A handler has returned an error: this socket ends, and no other.

@@ -3,10 +3,10 @@
 //! - this file: calls and casts, hibernation, the end
 //! - `handlers`: waking, requests and their seats, the handlers of sockets; `turns`: their order; `verbs`: what the user's code can do; `port`: its handle
 //! - `rates`: how fast each socket may send; `pacing`: what happens to messages over that; `assigning`: clients that become known later; `identities`: what the App has said about the client of each socket
-//! - `opening`: the response that opens a socket; `outlets`: WebSockets and event streams as one; `siblings`: the view of the Group
+//! - `opening`: the response that opens a socket; `outlets`: WebSockets and event streams as one; `open_streams`: the latter; `openings`: what waits for an `on_open`; `siblings`: the view of the Group
 //! - `followers`: publications in their order, `followed_logs`: what is kept of them; `confirming`: who waits until they are delivered
-//! - `publication_delivery`: to whom publications go; `rendering`: in which form; `resuming`, `askings`: clients that come back; `replaying`, `catch_ups`: sockets that are behind
-//! - `publishing`: publications that wait for a position
+//! - `publication_delivery`: to whom publications go; `rendering`: in which form; `resuming`, `askings`: clients that come back; `replaying`, `catch_ups`: sockets that are behind; `losing`: those that are told of a loss
+//! - `publishing`: publications that wait for a position; `histories`: pages that several want
 //! - `presence`: who is in the Group; `presence_news`: what the user's code is told of it
 //! - `socket_states`: what the user's code keeps per socket; `reporting`: how seats are reported; `topics`: messages for topics
 
@@ -17,8 +17,12 @@ mod confirming;
 mod followed_logs;
 mod followers;
 mod handlers;
+mod histories;
 mod identities;
+mod losing;
+mod open_streams;
 mod opening;
+mod openings;
 mod outlets;
 mod pacing;
 mod port;

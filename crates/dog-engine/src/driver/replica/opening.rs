@@ -1,10 +1,10 @@
 //! The response that opens a socket, with what its Replica has decided about it.
 
 use dog::http::StatusCode;
-use dog::internal::Opening;
+use dog::internal::{Logs, Opening};
 use dog::{Format, Request, Response};
 
-use crate::driver::extensions::{FirstAttachment, FirstFormat, SeatMark};
+use crate::driver::extensions::{FirstAttachment, FirstFormat, OnOpenFirst, SeatMark};
 
 /// The response that opens a socket in the seat of `request`, which `accept` makes.
 pub(super) fn seated(
@@ -24,6 +24,9 @@ pub(super) fn seated(
             }
             if opening.format != Format::DEFAULT {
                 response.extensions_mut().insert(FirstFormat(opening.format));
+            }
+            if let Some(feature) = Logs::get().filter(|_| opening.on_open_first) {
+                response.extensions_mut().insert(OnOpenFirst(feature));
             }
             response
         }

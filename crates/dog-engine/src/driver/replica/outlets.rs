@@ -1,25 +1,22 @@
 //! The sockets of a Replica as one: WebSockets, which the host has, and event streams, which are kept here: [`Outlets`].
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::future::ready;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use dog::internal::{LocalFuture, Session, SocketErrorKind, StreamFormat, Streams};
+use dog::internal::{LocalFuture, Logs, Session, SocketErrorKind, StreamFormat, Streams};
 use dog::{Body, Close, CloseCode, Epoch, Message, SocketError, SocketId};
 use subtle::ConstantTimeEq;
 
+use super::open_streams::{EventStreams, OpenStream, is_stream};
+use super::openings::{ON_OPEN_HOLDS, Openings, Waits};
 use crate::address::{ReplicaAddress, SeatId};
 use crate::event_stream::{self, Encoded, EventStream, Outcome, Push, StreamBacklog, StreamQueue};
 use crate::host::{End, Host, Occurrence, ReplicaObject, SeatGuard};
 use crate::seats::Audience;
-use crate::socket_map::SocketMap;
-
-/// In the number of every event stream, and of no other socket.
-const STREAM: u64 = 1 << 63;
 
 /// A stream that was silent for this long gets a comment, at most as long again later. Proxies end connections that are silent
 /// for a minute, and some hosts notice only when they send that a client has left.
@@ -35,38 +32,16 @@ pub(super) struct Outlets<H: Host> {
     /// Told of streams that end by themselves.
     replica: Weak<dyn ReplicaObject>,
     streams: Rc<RefCell<EventStreams>>,
+    /// The sockets whose `on_open` sends first.
+    openings: Rc<RefCell<Openings>>,
     /// The event streams that have not taken the last message, because too much waits for them, and stay open.
     dropped: RefCell<Vec<SocketId>>,
 }
 
-/// The open event streams of one Replica. They are few or none in most Replicas.
-struct EventStreams {
-    epoch: Epoch,
-    open: SocketMap<OpenStream>,
-    by_seat: HashMap<SeatId, SocketId>,
-    opened: u32,
-    /// Whether a task keeps the streams alive.
-    is_kept_alive: bool,
-}
-
-struct OpenStream {
-    queue: Arc<StreamQueue>,
-    seat: SeatId,
-    attachment: Option<Bytes>,
-    /// Made when it is first asked for.
-    token: Option<[u8; 16]>,
-}
-
-/// Where an App has left out event streams, what follows from this is not in its program.
-fn is_stream(socket: SocketId) -> bool {
-    Streams::ON && socket.raw() & STREAM != 0
-}
-
 impl<H: Host> Outlets<H> {
     pub(super) fn new(host: Rc<H>, address: ReplicaAddress, epoch: Epoch, replica: Weak<dyn ReplicaObject>) -> Self {
-        let (open, by_seat) = (SocketMap::default(), HashMap::new());
-        let streams = EventStreams { epoch, open, by_seat, opened: 0, is_kept_alive: false };
-        Self { host, address, replica, streams: Rc::new(RefCell::new(streams)), dropped: RefCell::default() }
+        let streams = Rc::new(RefCell::new(EventStreams::new(epoch)));
+        Self { host, address, replica, streams, openings: Rc::default(), dropped: RefCell::default() }
     }
 
     /// Opens an event stream for a client that has this seat. When its body has ended or was dropped, `guard` releases the seat:
@@ -79,7 +54,7 @@ impl<H: Host> Outlets<H> {
     ) -> (SocketId, Body, EventStream) {
         let queue = StreamQueue::new(format, self.host.profile().streams);
         let (body, handle) = (event_stream::body(Arc::clone(&queue), guard), EventStream::of(&queue));
-        let socket = self.streams.borrow_mut().insert(OpenStream { queue, seat, attachment, token: None });
+        let socket = self.streams.borrow_mut().insert(OpenStream::new(queue, seat, attachment));
         self.host.occurred(Occurrence::StreamOpened(socket));
         self.keep_alive();
         (socket, body, handle)
@@ -87,32 +62,88 @@ impl<H: Host> Outlets<H> {
 
     /// To each of `sockets` that is not in `except`. Returns how many accepted the message.
     pub(super) fn deliver(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
-        // A host passes over sockets that it does not have.
-        self.host.deliver(message, sockets, except) + self.deliver_to_streams(message, sockets, except)
+        match self.wait_for_on_open(message, sockets, except) {
+            None => self.deliver_now(message, sockets, except),
+            Some((waiting, except)) => waiting + self.deliver_now(message, sockets, &except),
+        }
     }
 
     /// The same for all open sockets.
     pub(super) fn deliver_to_all(&self, message: &Message, audience: &Audience<'_>, except: &[SocketId]) -> usize {
+        let held = self.wait_for_on_open(message, audience.sockets, except);
+        let (waiting, except) = held.as_ref().map_or((0, except), |(waiting, except)| (*waiting, &except[..]));
         let taken = self.host.deliver_to_all(message, audience, except);
-        taken + self.deliver_to_streams(message, audience.sockets, except)
+        waiting + taken + self.deliver_to_streams(message, audience.sockets, except)
+    }
+
+    fn deliver_now(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
+        // A host passes over sockets that it does not have.
+        self.host.deliver(message, sockets, except) + self.deliver_to_streams(message, sockets, except)
+    }
+
+    /// From the `on_open` of the socket.
+    pub(super) fn deliver_first(&self, message: &Message, socket: SocketId) {
+        self.deliver_now(message, &[socket], &[]);
+    }
+
+    /// What others send to this socket waits until [`end_opening`](Self::end_opening).
+    pub(super) fn begin_opening(&self, socket: SocketId) {
+        self.openings.borrow_mut().begin(socket);
+    }
+
+    pub(super) fn is_opening(&self, socket: SocketId) -> bool {
+        Logs::ON && self.openings.borrow().has(socket)
+    }
+
+    /// The `on_open` of a socket has ended: what has waited follows.
+    pub(super) fn end_opening(&self, socket: SocketId) {
+        if Logs::ON && !self.openings.borrow().is_empty() {
+            let waiting = self.openings.borrow_mut().end(socket);
+            waiting.iter().for_each(|message| self.deliver_first(message, socket));
+        }
+    }
+
+    /// Keeps the message for those of `sockets` whose `on_open` runs. Returns for how many, and who does not get it now. `None`: it
+    /// waits for nobody.
+    fn wait_for_on_open(
+        &self,
+        message: &Message,
+        sockets: &[SocketId],
+        except: &[SocketId],
+    ) -> Option<(usize, Vec<SocketId>)> {
+        if !Logs::ON || self.openings.borrow().is_empty() {
+            return None;
+        }
+        let (mut waiting, mut left_out) = (0, except.to_vec());
+        for socket in sockets.iter().filter(|socket| !except.contains(socket)) {
+            let Some(waits) = self.openings.borrow_mut().wait(*socket, message) else { continue };
+            left_out.push(*socket);
+            match waits {
+                Waits::First => self.limit_opening(*socket),
+                Waits::TooMuch => self.opening().give_up(*socket),
+                Waits::Behind | Waits::Never => {}
+            }
+            waiting += usize::from(matches!(waits, Waits::First | Waits::Behind));
+        }
+        Some((waiting, left_out))
     }
 
     fn deliver_to_streams(&self, message: &Message, sockets: &[SocketId], except: &[SocketId]) -> usize {
         let streams = self.streams.borrow();
-        if !Streams::ON || streams.open.is_empty() {
+        if !Streams::ON || streams.is_empty() {
             return 0;
         }
         self.dropped.borrow_mut().clear();
         let (mut encoded, mut taken, now) = (Encoded::new(message), 0, self.host.now());
         for socket in sockets.iter().filter(|socket| is_stream(**socket) && !except.contains(socket)) {
-            let Some(stream) = streams.open.get(socket) else { continue };
-            match stream.queue.push(encoded.of(stream.queue.format()).clone(), now) {
+            let Some(stream) = streams.get(socket) else { continue };
+            match stream.queue().push(encoded.of(stream.queue().format()).clone(), now) {
                 Push::Taken => taken += 1,
                 Push::Lags => {
                     taken += 1;
-                    let backlog = StreamBacklog::of(&stream.queue);
+                    let backlog = StreamBacklog::of(stream.queue());
                     if let Some(relief) = self.host.hold_back(self.address, backlog) {
-                        stream.queue.hold_back(relief);
+                        stream.queue().hold_back(relief);
                     }
                 }
                 Push::TooSlow => self.ends_by_itself(*socket),
@@ -121,6 +152,20 @@ impl<H: Host> Outlets<H> {
             }
         }
         taken
+    }
+
+    fn opening(&self) -> Opening<H> {
+        let (host, replica) = (Rc::clone(&self.host), Weak::clone(&self.replica));
+        Opening { host, replica, streams: Rc::clone(&self.streams), openings: Rc::clone(&self.openings) }
+    }
+
+    /// Nobody waits for ever for the `on_open` of a socket.
+    fn limit_opening(&self, socket: SocketId) {
+        let opening = self.opening();
+        self.host.spawn(Box::pin(async move {
+            opening.host.sleep(ON_OPEN_HOLDS).await;
+            opening.give_up(socket);
+        }));
     }
 
     /// The sockets that have not taken the last message, because too much waits for them, and stay open.
@@ -135,7 +180,7 @@ impl<H: Host> Outlets<H> {
         if !is_stream(socket) {
             return self.host.takes(socket, bytes);
         }
-        self.streams.borrow().open.get(&socket).is_none_or(|stream| stream.queue.takes(bytes))
+        self.streams.borrow().get(&socket).is_none_or(|stream| stream.queue().takes(bytes))
     }
 
     /// Completes when the client of a socket has taken everything that waits for it, or the socket has ended.
@@ -143,8 +188,8 @@ impl<H: Host> Outlets<H> {
         if !is_stream(socket) {
             return self.host.drained(socket);
         }
-        match self.streams.borrow().open.get(&socket) {
-            Some(stream) => stream.queue.drained(),
+        match self.streams.borrow().get(&socket) {
+            Some(stream) => stream.queue().drained(),
             None => Box::pin(ready(())),
         }
     }
@@ -162,12 +207,10 @@ impl<H: Host> Outlets<H> {
 
     /// Closes a socket after everything that was delivered to it before.
     pub(super) fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
-        if !is_stream(socket) {
-            return self.host.close(socket, code, reason);
+        if Logs::ON {
+            self.openings.borrow_mut().give_up(socket);
         }
-        if let Some(stream) = self.streams.borrow().open.get(&socket) {
-            stream.queue.end(Close::new(code, &reason[..reason.floor_char_boundary(LONGEST_REASON)]));
-        }
+        close(&*self.host, &self.streams, socket, code, reason);
     }
 
     /// The handler of a socket that was busy has ended.
@@ -181,15 +224,15 @@ impl<H: Host> Outlets<H> {
         if !is_stream(socket) {
             return self.host.attachment(socket);
         }
-        self.streams.borrow().open.get(&socket)?.attachment.clone()
+        self.streams.borrow().get(&socket)?.attachment()
     }
 
     pub(super) fn set_attachment(&self, socket: SocketId, attachment: Bytes) {
         if !is_stream(socket) {
             return self.host.set_attachment(socket, attachment);
         }
-        if let Some(stream) = self.streams.borrow_mut().open.get_mut(&socket) {
-            stream.attachment = Some(attachment);
+        if let Some(stream) = self.streams.borrow_mut().get_mut(&socket) {
+            stream.set_attachment(attachment);
         }
     }
 
@@ -197,8 +240,8 @@ impl<H: Host> Outlets<H> {
     pub(super) fn session(&self, socket: SocketId) -> Option<Session> {
         let feature = Streams::get()?;
         let mut streams = self.streams.borrow_mut();
-        let stream = streams.open.get_mut(&socket)?;
-        let token = *stream.token.get_or_insert_with(|| self.host.secret());
+        let stream = streams.get_mut(&socket)?;
+        let token = stream.token_or(|| self.host.secret());
         Some(Session { replica: *self.address.replica.as_bytes(), socket: socket.raw(), token, streams: feature })
     }
 
@@ -206,7 +249,7 @@ impl<H: Host> Outlets<H> {
     /// how much of the token is right.
     pub(super) fn named(&self, session: &Session) -> Option<SocketId> {
         let socket = SocketId::from_raw(session.socket);
-        let token = self.streams.borrow().open.get(&socket)?.token?;
+        let token = self.streams.borrow().get(&socket)?.token()?;
         bool::from(token.ct_eq(&session.token)).then_some(socket)
     }
 
@@ -216,8 +259,8 @@ impl<H: Host> Outlets<H> {
             return None;
         }
         let streams = self.streams.borrow();
-        let socket = *streams.by_seat.get(&seat)?;
-        let end = match streams.open.get(&socket)?.queue.outcome() {
+        let socket = streams.of_seat(seat)?;
+        let end = match streams.get(&socket)?.queue().outcome() {
             Some(Outcome::Closed(close)) => End::Close(close),
             Some(Outcome::Lost) | None => {
                 End::Error(SocketError::new(SocketErrorKind::Lost, Close::new(CloseCode::ABNORMAL, "")))
@@ -228,6 +271,9 @@ impl<H: Host> Outlets<H> {
 
     /// A socket has ended, and its last attachment was read.
     pub(super) fn forget(&self, socket: SocketId) {
+        if Logs::ON {
+            self.openings.borrow_mut().end(socket);
+        }
         if is_stream(socket) && self.streams.borrow_mut().remove(socket) {
             self.host.occurred(Occurrence::StreamEnded(socket));
         }
@@ -235,7 +281,7 @@ impl<H: Host> Outlets<H> {
 
     /// Breaks the silence of streams for as long as there are any.
     fn keep_alive(&self) {
-        if std::mem::replace(&mut self.streams.borrow_mut().is_kept_alive, true) {
+        if self.streams.borrow_mut().begin_keeping_alive() {
             return;
         }
         let (host, streams) = (Rc::clone(&self.host), Rc::downgrade(&self.streams));
@@ -251,6 +297,41 @@ impl<H: Host> Outlets<H> {
     }
 }
 
+fn close<H: Host>(host: &H, streams: &RefCell<EventStreams>, socket: SocketId, code: CloseCode, reason: &str) {
+    if !is_stream(socket) {
+        return host.close(socket, code, reason);
+    }
+    if let Some(stream) = streams.borrow().get(&socket) {
+        stream.queue().end(Close::new(code, &reason[..reason.floor_char_boundary(LONGEST_REASON)]));
+    }
+}
+
+/// What is needed to end a socket for whose `on_open` too much waits.
+struct Opening<H: Host> {
+    host: Rc<H>,
+    replica: Weak<dyn ReplicaObject>,
+    streams: Rc<RefCell<EventStreams>>,
+    openings: Rc<RefCell<Openings>>,
+}
+
+impl<H: Host> Opening<H> {
+    /// The Replica is told in a later turn, because its code may run now.
+    fn give_up(self, socket: SocketId) {
+        if !self.openings.borrow_mut().give_up(socket) {
+            return;
+        }
+        let reason = "on_open took too long";
+        close(&*self.host, &self.streams, socket, CloseCode::TRY_AGAIN, reason);
+        let Self { host, replica, .. } = self;
+        host.spawn(Box::pin(async move {
+            let close = Close::new(CloseCode::TRY_AGAIN, reason);
+            if let Some(replica) = replica.upgrade() {
+                replica.closed(socket, End::Error(SocketError::new(SocketErrorKind::Handler, close)));
+            }
+        }));
+    }
+}
+
 impl<H: Host> Drop for Outlets<H> {
     /// The life is over. Streams that were not closed belong to a life that has crashed.
     fn drop(&mut self) {
@@ -258,41 +339,8 @@ impl<H: Host> Drop for Outlets<H> {
             return;
         }
         for (socket, stream) in self.streams.borrow().in_order() {
-            stream.queue.abandon();
+            stream.queue().abandon();
             self.host.occurred(Occurrence::StreamEnded(socket));
         }
-    }
-}
-
-impl EventStreams {
-    fn insert(&mut self, stream: OpenStream) -> SocketId {
-        self.opened = self.opened.wrapping_add(1);
-        // With the life, so that no two lives of a Replica use the same number soon after one another.
-        let life = (self.epoch.as_u64() & u64::from(u32::MAX >> 1)) << 32;
-        let socket = SocketId::from_raw(STREAM | life | u64::from(self.opened));
-        self.by_seat.insert(stream.seat, socket);
-        self.open.insert(socket, stream);
-        socket
-    }
-
-    /// Returns whether the stream was here.
-    fn remove(&mut self, socket: SocketId) -> bool {
-        let Some(stream) = self.open.remove(&socket) else { return false };
-        self.by_seat.remove(&stream.seat);
-        true
-    }
-
-    /// Returns whether there are streams.
-    fn keep_alive(&mut self) -> bool {
-        self.in_order().for_each(|(_, stream)| stream.queue.keep_alive());
-        self.is_kept_alive = !self.open.is_empty();
-        self.is_kept_alive
-    }
-
-    /// All streams, the oldest first, so that a simulated run is the same each time.
-    fn in_order(&self) -> impl Iterator<Item = (SocketId, &OpenStream)> {
-        let mut streams: Vec<_> = self.open.iter().map(|(socket, stream)| (*socket, stream)).collect();
-        streams.sort_unstable_by_key(|(socket, _)| *socket);
-        streams.into_iter()
     }
 }

@@ -136,6 +136,13 @@ impl<R: Replica, H: Host> ReplicaPort for Port<R, H> {
         self.driver()?.send(socket, message)
     }
 
+    fn send_first(&self, socket: SocketId, message: &Message) -> Result<(), Error> {
+        let driver = self.driver()?;
+        driver.check_open(socket)?;
+        driver.outlets.deliver_first(message, socket);
+        Ok(())
+    }
+
     fn close(&self, socket: SocketId, code: CloseCode, reason: &str) {
         if let Ok(driver) = self.driver() {
             driver.close(socket, code, reason);

@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use dog::internal::{Kind, LogVerb, LogVerbAnswer};
 use dog::{Error, Policy};
+use futures_channel::oneshot;
+use futures_util::FutureExt;
 
+use super::histories::Histories;
 use crate::address::GroupAddress;
 use crate::driver::call_time::call_for_log;
+use crate::driver::calls::{by_deadline, unexpected_answer};
 use crate::driver::quota::{InProgress, Quota};
 use crate::host::Host;
 
@@ -22,12 +26,13 @@ pub(super) struct Publishing {
     quota: Rc<Quota>,
     /// How long they wait, as the Group has told.
     within: Cell<Duration>,
+    histories: Histories,
 }
 
 impl Default for Publishing {
     fn default() -> Self {
         let within = Cell::new(Policy::default().publish_deadline);
-        Self { quota: Quota::new(MOST, MOST_BYTES), within }
+        Self { quota: Quota::new(MOST, MOST_BYTES), within, histories: Histories::default() }
     }
 }
 
@@ -49,8 +54,38 @@ impl Publishing {
         group: GroupAddress,
         verb: LogVerb,
     ) -> Result<LogVerbAnswer, Error> {
+        if matches!(verb, LogVerb::History { .. }) {
+            return self.read(host, group, verb).await;
+        }
         let _admission = self.admit(verb.carried())?;
         call_for_log(host, group, verb, Some(self.within.get())).await
+    }
+
+    /// Reads a page, with one question for all that want the same.
+    async fn read(
+        self: &Rc<Self>,
+        host: &Rc<impl Host>,
+        group: GroupAddress,
+        page: LogVerb,
+    ) -> Result<LogVerbAnswer, Error> {
+        let (reply, receiver) = oneshot::channel();
+        if self.histories.wait(&page, reply) {
+            let (this, asker) = (Rc::clone(self), Rc::clone(host));
+            host.spawn(Box::pin(async move { this.ask(&asker, group, &page).await }));
+        }
+        let answer = receiver.map(|answer| answer.unwrap_or_else(|_| Err(unexpected_answer())));
+        // A question may be under way that has come too early.
+        by_deadline(host, 2 * self.within.get(), answer).await
+    }
+
+    async fn ask(&self, host: &Rc<impl Host>, group: GroupAddress, page: &LogVerb) {
+        while self.histories.begin(page) {
+            let answer = match self.admit(0) {
+                Ok(_admission) => call_for_log(host, group, page.clone(), Some(self.within.get())).await,
+                Err(error) => Err(error),
+            };
+            self.histories.answered(page, &answer);
+        }
     }
 }
 

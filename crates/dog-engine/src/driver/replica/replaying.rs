@@ -1,13 +1,13 @@
 //! Sends to sockets that are behind what they have missed, at the pace of their clients.
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use dog::SocketId;
 use dog::internal::{LogTopic, Logs as Feature, Position, ROOM};
 
 use super::catch_ups::{Next, Step};
 use super::followers::{ASK_AGAIN, Follows, living};
+use super::openings::ON_OPEN_HOLDS;
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, unexpected_answer};
 use crate::host::{Scheduler, Transport};
 use crate::log::AnswerBounds;
@@ -21,9 +21,6 @@ const KEEPING: usize = 64;
 
 /// How much is fetched at once for sockets that need what the Replica does not keep.
 const PAGE: AnswerBounds = AnswerBounds { publications: 256, bytes: 64 * 1024 };
-
-/// How long publications to the room wait for an `on_open` at most.
-const ON_OPEN_HOLDS: Duration = Duration::from_secs(10);
 
 /// Sends to a socket what it has missed, as far as its client takes it now.
 fn go_on<R: Follows>(driver: &R, topic: &LogTopic, socket: SocketId) {

@@ -16,6 +16,7 @@ use dog::{
 use super::ReplicaDriver;
 use super::followed_logs::Followers;
 use super::followers::{self, Delivered, Follows};
+use super::losing::lost;
 use super::opening::seated;
 use super::outlets::Outlets;
 use super::presence::{self, Attends, PresenceHere};
@@ -28,7 +29,7 @@ use super::topics::{InterestReporting, Subscribable};
 use super::turns::EndedBy;
 use crate::address::{SeatId, Targets};
 use crate::driver::calls::{ANSWER_DEADLINE, by_deadline, call_all_for_handler, unexpected_answer};
-use crate::driver::extensions::{FirstAttachment, FirstFormat, OpensStream};
+use crate::driver::extensions::{FirstAttachment, FirstFormat, OnOpenFirst, OpensStream};
 use crate::driver::failures::{UserFunction, report_failure};
 use crate::driver::object::{Activation, start};
 use crate::event_stream;
@@ -100,7 +101,7 @@ impl<R: Replica, H: Host> Follows for ReplicaDriver<R, H> {
     }
 
     fn publications_lost(&self, topic: &LogTopic, reason: Unrecovered, sockets: &[SocketId]) {
-        self.lost(topic.clone(), reason, sockets);
+        lost(self, topic, reason, sockets);
     }
 
     fn fell_behind(&self, topic: &LogTopic, sockets: Vec<SocketId>) {
@@ -263,6 +264,9 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         let guard = self.host().seat_guard(self.address, self.core.epoch(), seat);
         let publications = response.extensions_mut().remove().map(|FirstFormat(format)| format);
         let (socket, body, stream) = self.outlets.open(format, (seat, guard), attachment);
+        if response.extensions_mut().remove::<OnOpenFirst>().is_some() {
+            self.outlets.begin_opening(socket);
+        }
         self.rendering.set_format(socket, publications.unwrap_or_default());
         identity.into_iter().for_each(|identity| self.identities.borrow_mut().set(socket, identity));
         self.open_socket(seat, socket);
@@ -289,7 +293,7 @@ impl<R: Replica, H: Host> ReplicaDriver<R, H> {
         self.seats.borrow().client(socket).is_some()
     }
 
-    fn check_open(&self, socket: SocketId) -> Result<(), Error> {
+    pub(super) fn check_open(&self, socket: SocketId) -> Result<(), Error> {
         if self.is_open(socket) { Ok(()) } else { Err(Error::of_socket(socket)) }
     }
 
