@@ -21,7 +21,7 @@ use super::journal::Journal;
 use super::log;
 use super::presence::Telling;
 use super::protocol::{
-    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, FIRST, FORMAT, GATED, GroupAsk,
+    AUTO_RESPONSE, Answer, Ask, Attached, Cause, Command, CommandReply, FAILING, FORMAT, GATED, GREETED, GroupAsk,
     GroupReply, HOST, JournalReport, OVER, PRESENT, REPLICA_HEADER, RETURNING, SINCE, SORE, SocketEnd, SocketEvent,
     StorageStep, TAGGED, TALKING, TOPICAL, UNWANTED, arrived, arrived_in, left, left_in, rendered, waiting,
 };
@@ -196,7 +196,7 @@ impl<C: TestClass> Replica for Room<C> {
                 if let Some(since) = since {
                     return in_room(cx, cx.connect_with(request, &since)?);
                 }
-                if dog::query_param(&request, "u").is_some_and(|client| client.starts_with(FIRST)) {
+                if dog::query_param(&request, "u").is_some_and(|client| client.starts_with(GREETED)) {
                     return in_room(cx, cx.accept(request).on_open_first().connect()?);
                 }
                 let response = match (tag(&request), dog::query_param(&request, "subprotocol")) {
@@ -251,10 +251,10 @@ impl<C: TestClass> Replica for Room<C> {
         {
             socket.send(Message::json(&log::resume(socket, ROOM, &since).await?)?)?;
         }
-        if client.as_str().starts_with(GATED) || client.as_str().starts_with(FIRST) {
+        if client.as_str().starts_with(GATED) || client.as_str().starts_with(GREETED) {
             self.gates.pass(client.as_str()).await;
         }
-        if client.as_str().starts_with(FIRST) {
+        if client.as_str().starts_with(GREETED) {
             socket.send("greeting")?;
         }
         self.journal.note(client, SocketEvent::Opened);

@@ -4,7 +4,7 @@ use dog::{ClientId, ROOM};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::scenario::{Scenario, scenario};
-use crate::app::protocol::{AUTO_RESPONSE, Act, FIRST, GATED, SocketEvent, Whom, waiting};
+use crate::app::protocol::{AUTO_RESPONSE, Act, GATED, GREETED, SocketEvent, Whom, waiting};
 use crate::check::{Outcome, ensure, same};
 use crate::client::Client;
 use crate::stage::Stage;
@@ -95,7 +95,7 @@ async fn open_first(stage: Stage) -> Outcome {
 async fn on_open_first(stage: Stage) -> Outcome {
     let group = stage.spread("pair", "first");
     let [mut far, _other] = group.join_each(["far", "other"]).await?;
-    let name = format!("{FIRST}one");
+    let name = format!("{GREETED}one");
     let mut first = group.join(&name).await?;
     let mut near = group.join("near").await?;
     ensure(near.replica() == first.replica(), "two clients of a pair are on two Replicas")?;

@@ -11,7 +11,7 @@ pub const MARKED_HEADER: &str = "marked";
 /// A socket of a client with this prefix waits in `on_open` for the gate with the client's name.
 pub const GATED: &str = "gated-";
 /// The `on_open` of a client with this prefix sends first, once the gate with the client's name is open: `greeting`.
-pub const FIRST: &str = "first-";
+pub const GREETED: &str = "greeted-";
 /// A socket of a client with this prefix fails in `on_open`.
 pub const FAILING: &str = "failing-";
 /// A socket of a client with this prefix is closed in `on_open`, with 1008.
