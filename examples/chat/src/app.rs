@@ -1,25 +1,32 @@
 //! The chat room, without a host: [`Chat`] answers requests, [`Lobby`] is the Group, [`Room`] is the Replica.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 use std::time::Duration;
 
 use dog::http::{Method, StatusCode};
 use dog::{
-    Alarm, App, AutoResponse, ClientId, CloseCode, Context, Dog, Error, Failure, Format, GroupHandle, LogEpoch,
-    MAX_PRESENCE_PAGE, MAX_TOPIC_BYTES, MAX_TOPICS, Message, MessageRate, Position, Publication, ROOM, Replica,
-    ReplicaId, Request, Response, Result, Socket, To, Topic, Unrecovered, query_param, query_params, text_response,
+    Alarm, App, AutoResponse, ClientId, CloseCode, Context, Dog, Error, Failure, Format, Group, GroupContext,
+    GroupHandle, Limit, Log, LogEpoch, MAX_PRESENCE_PAGE, MAX_TOPIC_BYTES, MAX_TOPICS, Message, MessageRate, Policy,
+    Position, Presence, Publication, ROOM, Replica, Request, Response, Result, Socket, To, Topic, Unrecovered,
+    query_param, query_params, text_response,
 };
-use dog_door::{Expiry, Renewable, Renewal};
+use dog_door::{Expiry, ListCall, ListReply, Renewable, Renewal, RevocationStore};
 use serde::{Deserialize, Serialize};
 
 use crate::backend::{self, Secret};
 use crate::door::Door;
 use crate::history::{History, with_position};
+use crate::lobby::{Announced, short};
 use crate::page;
 use crate::protocol::{Command, Input, Output, Scope, Users};
 use crate::responses::{method_not_allowed, not_found};
 
-pub use crate::lobby::{DEFAULT_LIMIT, Lobby};
+/// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]. Two is so few that three windows need two Replicas.
+pub const DEFAULT_LIMIT: Limit = Limit::new(2);
+
+/// How long a user stays after the last socket. A page that is loaded again needs less.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// How fast one socket may send where users log in, unless the [`Env`](dog::Env) holds a [`MessageRate`].
 pub const RATE: MessageRate = rate(20);
@@ -95,6 +102,57 @@ fn check_topics(request: &Request) -> Result {
         return Err(Failure::status(StatusCode::BAD_REQUEST, "too many topics: 128 with 8 KiB of names at most"));
     }
     Ok(())
+}
+
+/// The Group. There is one, called "lobby-id".
+pub struct Lobby {
+    limit: Limit,
+    announced: Rc<Announced>,
+    /// The users who were removed.
+    removed: RevocationStore,
+}
+
+impl Group for Lobby {
+    type Replica = Room;
+    type Call = ListCall;
+    type Reply = ListReply;
+    const NAME: &'static str = "lobby";
+
+    async fn activate(cx: &GroupContext) -> Result<Self> {
+        let limit = cx.env().get().copied().unwrap_or(DEFAULT_LIMIT);
+        let announced = Rc::new(Announced::load(cx).await?);
+        Ok(Self { limit, announced, removed: RevocationStore::new(cx) })
+    }
+
+    fn limit(&self) -> Limit {
+        self.limit
+    }
+
+    fn policy(&self) -> Policy {
+        Policy { presence: Some(Presence::default().grace(GRACE)), ..Policy::default() }
+    }
+
+    /// What is said to everyone: the newest 1,000 messages of 24 hours. Topics have no log.
+    fn log(&self, topic: &str) -> Log {
+        if topic == ROOM { Log::durable() } else { Log::none() }
+    }
+
+    async fn on_call(&self, _: &GroupContext, call: ListCall) -> Result<ListReply> {
+        self.removed.on_call(call).await
+    }
+
+    async fn on_arrive(&self, cx: &GroupContext, user: &ClientId) -> Result {
+        self.announced.join(cx, user).await
+    }
+
+    async fn on_leave(&self, cx: &GroupContext, user: &ClientId) -> Result {
+        self.announced.exit(cx, user).await
+    }
+
+    /// Nobody knows what an earlier life has told, only what is stored. (After a crash, or when all objects have left memory.)
+    async fn on_presence_reset(&self, cx: &GroupContext) -> Result {
+        Announced::compare(&self.announced, cx).await
+    }
 }
 
 /// The Replica. Its sockets say who is here, and they stay open while it hibernates.
@@ -326,11 +384,4 @@ async fn user_list(cx: &Context<Room>) -> Result<Output<'static>, Error> {
 /// The users with a socket on this Replica.
 fn users(cx: &Context<Room>) -> BTreeSet<ClientId> {
     cx.sockets().map(|socket| socket.client().clone()).collect()
-}
-
-/// The first eight of 64 digits, enough for people to tell Replicas apart.
-pub(crate) fn short(id: ReplicaId) -> String {
-    let mut digits = id.to_string();
-    digits.truncate(8);
-    digits
 }

@@ -2,9 +2,9 @@
 
 use std::cell::RefCell;
 
-use dog::{Context, Error, HistoryOrder, HistoryPage, LogEpoch, Message, Position, Publication, ROOM, Timestamp};
-
-use crate::app::Room;
+use dog::{
+    Context, Error, HistoryOrder, HistoryPage, LogEpoch, Message, Position, Publication, ROOM, Replica, Timestamp,
+};
 
 /// How many messages a socket begins with, and how many bytes they have at most, together.
 const MOST: usize = 50;
@@ -33,7 +33,7 @@ struct Shown {
 
 impl History {
     /// The newest messages, and where they end.
-    pub(crate) async fn read(&self, cx: &Context<Room>) -> Result<(Message, Position), Error> {
+    pub(crate) async fn read<R: Replica>(&self, cx: &Context<R>) -> Result<(Message, Position), Error> {
         let page = cx.history(ROOM, None, HistoryOrder::NewestFirst, MOST).await?;
         let count = page.publications.len();
         let mut shown = self.0.borrow_mut();

@@ -1,93 +1,19 @@
-//! The Group: it keeps what is said to everyone, and announces who comes and who leaves.
+//! Who is announced by the Group, and when.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use dog::{
-    ClientId, Group, GroupContext, Limit, List, Log, MAX_PRESENCE_PAGE, Policy, Presence, PresenceCursor, ROOM, Result,
-};
+use dog::{ClientId, GroupContext, List, MAX_PRESENCE_PAGE, PresenceCursor, ReplicaId, Result};
 
-use dog_door::{ListCall, ListReply, RevocationStore};
-
-use crate::app::{Room, short};
 use crate::protocol::Output;
-
-/// The seats of one Replica, unless the [`Env`](dog::Env) holds a [`Limit`]. Two is so few that three windows need two Replicas.
-pub const DEFAULT_LIMIT: Limit = Limit::new(2);
-
-/// How long a user stays after the last socket. A page that is loaded again needs less.
-const GRACE: Duration = Duration::from_secs(1);
 
 /// How long those who were there before a crash may take to come back. Their pages wait longer and longer between two attempts.
 const RETURNS_WITHIN: Duration = Duration::from_secs(10);
 
 /// What the keys of those who were announced begin with.
 const HERE: &str = "here/";
-
-/// The Group. There is one, called "lobby-id".
-pub struct Lobby {
-    limit: Limit,
-    announced: Rc<Announced>,
-    /// The users who were removed.
-    removed: RevocationStore,
-}
-
-impl Group for Lobby {
-    type Replica = Room;
-    type Call = ListCall;
-    type Reply = ListReply;
-    const NAME: &'static str = "lobby";
-
-    async fn activate(cx: &GroupContext) -> Result<Self> {
-        let limit = cx.env().get().copied().unwrap_or(DEFAULT_LIMIT);
-        let announced = Rc::new(Announced::load(cx).await?);
-        Ok(Self { limit, announced, removed: RevocationStore::new(cx) })
-    }
-
-    fn limit(&self) -> Limit {
-        self.limit
-    }
-
-    fn policy(&self) -> Policy {
-        Policy { presence: Some(Presence::default().grace(GRACE)), ..Policy::default() }
-    }
-
-    /// What is said to everyone: the newest 1,000 messages of 24 hours. Topics have no log.
-    fn log(&self, topic: &str) -> Log {
-        if topic == ROOM { Log::durable() } else { Log::none() }
-    }
-
-    async fn on_call(&self, _: &GroupContext, call: ListCall) -> Result<ListReply> {
-        self.removed.on_call(call).await
-    }
-
-    async fn on_arrive(&self, cx: &GroupContext, user: &ClientId) -> Result {
-        self.announced.join(cx, user).await
-    }
-
-    async fn on_leave(&self, cx: &GroupContext, user: &ClientId) -> Result {
-        self.announced.exit(cx, user).await
-    }
-
-    /// Nobody knows what an earlier life has told, only what is stored. (After a crash, or when all objects have left memory.)
-    async fn on_presence_reset(&self, cx: &GroupContext) -> Result {
-        let present = everybody(cx).await?;
-        for user in &present {
-            self.announced.join(cx, user).await?;
-        }
-        if self.announced.await_all_but(&present) {
-            let (announced, task) = (Rc::clone(&self.announced), cx.clone());
-            cx.spawn(async move {
-                task.sleep(RETURNS_WITHIN).await;
-                // If it fails, the next life does it.
-                let _ = announced.give_up(&task).await;
-            })?;
-        }
-        Ok(())
-    }
-}
 
 async fn everybody(cx: &GroupContext) -> Result<BTreeSet<ClientId>> {
     let (mut everybody, mut after) = (BTreeSet::new(), None);
@@ -102,21 +28,21 @@ async fn everybody(cx: &GroupContext) -> Result<BTreeSet<ClientId>> {
 }
 
 /// Who was announced and has not left since. It is stored, so that no user is announced twice, whatever crashes.
-struct Announced {
+pub(crate) struct Announced {
     here: RefCell<BTreeSet<ClientId>>,
     /// Those of them who were not there when a presence began, and may come back.
     awaited: RefCell<BTreeSet<ClientId>>,
 }
 
 impl Announced {
-    async fn load(cx: &GroupContext) -> Result<Self> {
+    pub(crate) async fn load(cx: &GroupContext) -> Result<Self> {
         let keys = cx.storage().keys(&List::prefix(HERE)).await?;
         let names = keys.iter().filter_map(|key| key.strip_prefix(HERE));
         let here = names.map(ClientId::new).collect::<Result<_, _>>()?;
         Ok(Self { here: RefCell::new(here), awaited: RefCell::default() })
     }
 
-    async fn join(&self, cx: &GroupContext, user: &ClientId) -> Result {
+    pub(crate) async fn join(&self, cx: &GroupContext, user: &ClientId) -> Result {
         self.awaited.borrow_mut().remove(user);
         let is_new = self.here.borrow_mut().insert(user.clone());
         if !is_new {
@@ -132,12 +58,29 @@ impl Announced {
         Ok(cx.broadcast(Output::Join { from: user, replica: replica.as_deref() }.at(cx.now())?)?)
     }
 
-    async fn exit(&self, cx: &GroupContext, user: &ClientId) -> Result {
+    pub(crate) async fn exit(&self, cx: &GroupContext, user: &ClientId) -> Result {
         self.awaited.borrow_mut().remove(user);
         let was_here = self.here.borrow_mut().remove(user);
         if was_here {
             cx.broadcast(Output::Exit { from: user }.at(cx.now())?)?;
             cx.storage().delete(&key(user)).await?;
+        }
+        Ok(())
+    }
+
+    /// A presence begins: announces those of whom nobody knows, and awaits the others.
+    pub(crate) async fn compare(this: &Rc<Self>, cx: &GroupContext) -> Result {
+        let present = everybody(cx).await?;
+        for user in &present {
+            this.join(cx, user).await?;
+        }
+        if this.await_all_but(&present) {
+            let (this, task) = (Rc::clone(this), cx.clone());
+            cx.spawn(async move {
+                task.sleep(RETURNS_WITHIN).await;
+                // If it fails, the next life does it.
+                let _ = this.give_up(&task).await;
+            })?;
         }
         Ok(())
     }
@@ -161,4 +104,11 @@ impl Announced {
 
 fn key(user: &ClientId) -> String {
     format!("{HERE}{user}")
+}
+
+/// The first eight of 64 digits, enough for people to tell Replicas apart.
+pub(crate) fn short(id: ReplicaId) -> String {
+    let mut digits = id.to_string();
+    digits.truncate(8);
+    digits
 }
