@@ -51,7 +51,7 @@ impl<'a, C: Channels, G: SpeaksChannels> ChannelServer<'a, C, G> {
     pub async fn http_stream(&self, request: Request) -> dog::Result<Response> {
         match streams::check_body(request).await? {
             Ok(request) => self.connect(request).await,
-            Err(refusal) => Ok(refusal),
+            Err(refusal) => Ok(*refusal),
         }
     }
 
@@ -64,7 +64,7 @@ impl<'a, C: Channels, G: SpeaksChannels> ChannelServer<'a, C, G> {
     pub async fn event_stream(&self, request: Request) -> dog::Result<Response> {
         match streams::check_query(&request) {
             Ok(()) => self.connect(request).await,
-            Err(refusal) => Ok(refusal),
+            Err(refusal) => Ok(*refusal),
         }
     }
 

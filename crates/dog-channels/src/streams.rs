@@ -18,9 +18,9 @@ pub(crate) fn body_codec(request: &Request) -> Codec {
 }
 
 /// Reads the body of a request for a stream, and checks it. The request has it again then.
-pub(crate) async fn check_body(request: Request) -> dog::Result<Result<Request, Response>> {
+pub(crate) async fn check_body(request: Request) -> dog::Result<Result<Request, Box<Response>>> {
     if request.method() != Method::POST {
-        return Ok(Err(only("POST")));
+        return Ok(Err(Box::new(only("POST"))));
     }
     let codec = body_codec(&request);
     let (head, body) = request.into_parts();
@@ -29,24 +29,25 @@ pub(crate) async fn check_body(request: Request) -> dog::Result<Result<Request, 
 }
 
 /// Checks the query of a request for an event stream.
-pub(crate) fn check_query(request: &Request) -> Result<(), Response> {
+pub(crate) fn check_query(request: &Request) -> Result<(), Box<Response>> {
     if request.method() != Method::GET {
-        return Err(only("GET"));
+        return Err(Box::new(only("GET")));
     }
     let first = query_param(request, CONNECT).unwrap_or_default();
     if first.len() > MAX_FIRST {
-        return Err(text_response(StatusCode::URI_TOO_LONG, "the first command has 12 KiB at most"));
+        let text = "the first command has 12 KiB at most";
+        return Err(Box::new(text_response(StatusCode::URI_TOO_LONG, text)));
     }
     check(Codec::Json, first.as_bytes())
 }
 
 /// A stream that does not begin with who the client is can never become a connection.
-fn check(codec: Codec, first: &[u8]) -> Result<(), Response> {
+fn check(codec: Codec, first: &[u8]) -> Result<(), Box<Response>> {
     let commands = codec.commands(first).unwrap_or_default();
     if commands.first().is_some_and(|command| command.connect.is_some()) {
         return Ok(());
     }
-    Err(text_response(StatusCode::BAD_REQUEST, "a stream begins with the command `connect`"))
+    Err(Box::new(text_response(StatusCode::BAD_REQUEST, "a stream begins with the command `connect`")))
 }
 
 /// The answer to another method than this.

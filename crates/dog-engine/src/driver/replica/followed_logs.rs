@@ -60,6 +60,10 @@ struct Followed {
     state: State,
 }
 
+#[allow(
+    clippy::large_enum_variant,
+    reason = "almost all are followed, and a box would cost each of them an allocation"
+)]
 enum State {
     /// The Group is being asked, or has to be, where to begin: after this position at the latest.
     Begins {
