@@ -65,7 +65,10 @@ impl Replica for Room {
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         let client = socket.client().as_str();
         match client {
-            "never" => return Ok(cx.stopping().await),
+            "never" => {
+                cx.stopping().await;
+                return Ok(());
+            }
             _ if client.starts_with("reader") => {
                 let page = cx.history(ROOM, None, HistoryOrder::NewestFirst, 50).await?;
                 socket.send(format!("{} until {}", page.publications.len(), page.head.offset()))?;

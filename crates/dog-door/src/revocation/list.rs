@@ -31,7 +31,7 @@ const MOST: usize = 50_000;
 pub struct RevocationList(RevocationStore);
 
 /// Revocations in the storage of a Group of yours, for hosts whose nodes follow no list. The Group makes one in
-/// [`activate`](Group::activate) and gives it calls in [`on_call`](Group::on_call); [`RevokeIn`] sends them.
+/// [`activate`](Group::activate) and gives it calls in [`on_call`](Group::on_call); [`RevokeIn`](crate::RevokeIn) sends them.
 ///
 /// It has at most 50,000 revocations; a [`MaxRevocations`] in the [`Env`](dog::Env) is another bound. An entry that is over makes room
 /// when the next one is stored. If none is over, storing fails and nothing is forgotten: change the key that signs the tokens, which
