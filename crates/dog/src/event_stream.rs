@@ -110,7 +110,8 @@ impl<R: Replica> Context<R> {
     /// # async fn receive<R: Replica>(cx: &Context<R>, request: Request) -> Result<Response> {
     /// let (head, body) = request.into_parts();
     /// let greeting = body.bytes(1024).await?;
-    /// cx.accept(Request::from_parts(head, dog::Body::empty())).attachment(&greeting[..]).byte_stream().map_err(Into::into)
+    /// let request = Request::from_parts(head, dog::Body::empty());
+    /// Ok(cx.accept(request).attachment(&greeting.to_vec()).byte_stream()?)
     /// # }
     /// ```
     #[must_use = "the stream opens when this response is returned"]
