@@ -34,6 +34,8 @@ pub enum Capability {
     PeerAddress,
     /// Stops reading a socket whose handler is busy.
     Backpressure,
+    /// Is reached as messages are sent, so that many of them fill what lies between a client and a host that does not read on.
+    FullBuffers,
     /// Ends the connection after the closing handshake, whichever side closed.
     Hangup,
     /// Parks Replicas that stay empty.

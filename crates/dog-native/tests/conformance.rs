@@ -43,7 +43,7 @@ impl Harness for Native {
             lacks.push(Lack { capability: Capability::Frames, reason });
             let reason = "messages that are compressed to a thousandth of their size fill no buffers";
             lacks.push(Lack { capability: Capability::BoundedOutbox, reason });
-            lacks.push(Lack { capability: Capability::Backpressure, reason });
+            lacks.push(Lack { capability: Capability::FullBuffers, reason });
         }
         lacks
     }

@@ -15,9 +15,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("rate_drops_what_is_over_it", &[22], dropped),
         scenario("rate_closes_a_socket_that_is_over_it", &[22], cut_off),
-        scenario("rate_delays_what_is_over_it", &[5, 22], delayed).needing(&[Capability::Backpressure]),
+        scenario("rate_delays_what_is_over_it", &[5, 22], delayed)
+            .needing(&[Capability::Backpressure, Capability::FullBuffers]),
         scenario("rate_delays_nobody_else", &[14, 22], held),
-        scenario("rate_stops_the_host_from_reading_on", &[12, 22], not_read_on).needing(&[Capability::Backpressure]),
+        scenario("rate_stops_the_host_from_reading_on", &[12, 22], not_read_on)
+            .needing(&[Capability::Backpressure, Capability::FullBuffers]),
         scenario("rate_closes_a_socket_when_too_much_waits", &[12, 22], overfull).replacing(Capability::Backpressure),
     ]
 }

@@ -16,7 +16,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
     vec![
         scenario("slow_reader_is_closed_and_others_receive_everything", &[6, 12], slow_reader)
             .needing(&[Capability::BoundedOutbox]),
-        scenario("busy_socket_is_not_read_on", &[7, 12], busy).needing(&[Capability::Backpressure]),
+        scenario("busy_socket_is_not_read_on", &[7, 12], busy)
+            .needing(&[Capability::Backpressure, Capability::FullBuffers]),
     ]
 }
 
