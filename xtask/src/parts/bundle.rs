@@ -6,15 +6,15 @@ use anyhow::{Context, Result, ensure};
 
 use crate::step::Step;
 
-/// The most that the chat example's Worker may take, in bytes. Of what an App may leave out it uses alarms, storage and topics. The
-/// goal is 480 KiB, and it takes 530 KiB: without sockets that end with their session and sessions that are revoked, it took 422 KiB
-/// (44 KiB of the difference are alarms and storage; most of the rest reads and writes MessagePack). The bound is close to what it
-/// takes, so that growth shows. The paths of the machine that builds a Worker are part of it: compressed, some 200 bytes.
-pub(crate) const CHAT_MOST: u64 = 536 * 1024;
+/// The most that the chat example's Worker may take, in bytes. Of what an App may leave out it uses alarms, logs, presence, storage
+/// and topics. The goal is 480 KiB, and it takes 743 KiB: 422 KiB without sockets that end with their session, sessions that are
+/// revoked, the history and the presence; 530 KiB with the first two. The bound is close to what it takes, so that growth shows. The
+/// paths of the machine that builds a Worker are part of it: compressed, some 200 bytes.
+pub(crate) const CHAT_MOST: u64 = 750 * 1024;
 
-/// The most that the relay example's Worker may take, in bytes. It leaves out all that an App may leave out. The goal is 300 KiB, and
-/// it takes 297 KiB.
-pub(crate) const RELAY_MOST: u64 = 299 * 1024;
+/// The most that the relay example's Worker may take, in bytes. It leaves out all that an App may leave out. This is the goal, and it
+/// takes 299 KiB.
+pub(crate) const RELAY_MOST: u64 = 300 * 1024;
 
 /// The size of the Worker in this folder in bytes, compressed as Cloudflare does it.
 pub(crate) fn compressed(folder: &Path) -> Result<u64> {
