@@ -39,6 +39,10 @@ pub enum Fault {
     GapIsNotNoticed,
     /// A Group does not repeat where its logs end.
     HeadIsNotRepeated,
+    /// After a write of a log has failed, its end is not read again: the next publication gets the same offset.
+    OffsetIsGivenTwice,
+    /// A publication is sent while its write is under way.
+    SeenBeforeStored,
     /// A Group does not notice that connections have ended with the life of their Replica, when the next life counts its own.
     LeaveIsLost,
     /// A life of a Group begins a new presence, whatever its Replicas know.

@@ -129,6 +129,8 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::UnrepeatedHead => Some(Fault::HeadIsNotRepeated),
         Bug::LostLeave => Some(Fault::LeaveIsLost),
         Bug::RestartedPresence => Some(Fault::PresenceStartsOver),
+        Bug::OffsetTwice => Some(Fault::OffsetIsGivenTwice),
+        Bug::SeenBeforeDurable => Some(Fault::SeenBeforeStored),
         _ => None,
     }
 }

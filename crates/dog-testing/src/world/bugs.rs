@@ -63,11 +63,15 @@ pub enum Bug {
     LostLeave,
     /// Each life of a Group begins a new presence. Needs the feature `bugs`.
     RestartedPresence,
+    /// An offset is given twice after a write that has failed. Needs the feature `bugs`.
+    OffsetTwice,
+    /// A publication is seen before it is durable. Needs the feature `bugs`.
+    SeenBeforeDurable,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 30] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -96,6 +100,8 @@ impl Bug {
         Self::UnrepeatedHead,
         Self::LostLeave,
         Self::RestartedPresence,
+        Self::OffsetTwice,
+        Self::SeenBeforeDurable,
     ];
 
     /// Returns its name on the command line.
@@ -129,6 +135,8 @@ impl Bug {
             Self::UnrepeatedHead => "unrepeated-head",
             Self::LostLeave => "lost-leave",
             Self::RestartedPresence => "restarted-presence",
+            Self::OffsetTwice => "offset-twice",
+            Self::SeenBeforeDurable => "seen-before-durable",
         }
     }
 }

@@ -19,6 +19,7 @@ use super::restoring;
 use crate::driver::calls::deadline_passed;
 use crate::driver::group::confirmations::confirm;
 use crate::driver::object::{over, spawn};
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{HostObserver, Scheduler};
 use crate::log::{Appended, COMMIT, NewPublication, Window};
 use crate::message::GroupAnswer;
@@ -234,6 +235,10 @@ async fn commit<G: Publishes>(group: &Rc<G>, topic: &LogTopic, bounds: LogBounds
     loop {
         let next = publications.logs().borrow_mut().stored(topic).and_then(|log| log.begin_commit(host.now()));
         let Some(entries) = next else { break };
+        if is_planted(Fault::SeenBeforeStored) {
+            publications.settle(topic, true);
+            show(group, topic, &mut uncommitted.confirmed);
+        }
         // The deletions come before it.
         let segment = entries.last().cloned();
         let mut write = group.core().store().write_log(entries);

@@ -9,7 +9,9 @@ use dog::Error;
 use dog::internal::{LogBounds, LogEpoch, LogTopic};
 
 use super::announcing::{Audience, Confirmed, show, tend};
+use super::logs::Place;
 use super::publishes::Publishes;
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{Host, HostObserver, ObjectStorage, Order, Scheduler, Space};
 use crate::log::{AnswerBounds, LogRead, LogTopics, Restore, Segment, StoredLog};
 use crate::repeats::log_limited;
@@ -34,6 +36,10 @@ pub(super) async fn restore<G: Publishes>(
     confirmed: &mut Confirmed,
 ) -> Result<(), Error> {
     let (host, publications) = (group.core().host(), group.publications());
+    let is_known = || publications.logs().borrow_mut().place(topic) == Place::Stored;
+    if is_planted(Fault::OffsetIsGivenTwice) && is_known() {
+        return Ok(());
+    }
     let epoch = new_epoch(&**host);
     let mut restore = match publications.logs().borrow_mut().stored(topic) {
         Some(log) => Restore::again(log, epoch),
