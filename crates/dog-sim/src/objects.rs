@@ -5,7 +5,7 @@ use std::cell::Cell;
 
 use dog::{
     Alarm, Body, ClientId, Close, CloseCode, Context, Failure, Group, GroupContext, Limit, Log, Message, Policy,
-    PresenceNews, ROOM, Replica, ReplicaId, Request, Response, Result, Socket, To, Unrecovered,
+    PresenceNews, Replica, ReplicaId, Request, Response, Result, Socket, To, Unrecovered,
 };
 use http::StatusCode;
 
@@ -187,10 +187,10 @@ impl Replica for Desk {
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
         self.begins(cx, socket, "on_open");
-        self.witness.record().logs().subscribed(socket.id(), cx.group(), ROOM);
         late_identity::opens(&self.witness, socket, cx.now() + self.rules.policy.assign_deadline, self.rules.doubles);
         event_streams::greet(socket);
         self.attach(socket);
+        publications::resuming::opens(&self.witness, cx, socket).await;
         if socket.id().raw().is_multiple_of(3) {
             cx.storage().get::<u64>("first").await?;
         }
@@ -334,7 +334,7 @@ impl Desk {
             (verb, topic) if publications::VERBS.contains(&verb) => {
                 publications::obey(&self.witness, cx, (verb, topic)).await;
             }
-            (verb, topic) if topics::VERBS.contains(&verb) => {
+            (verb, topic) if topics::is_verb(verb) => {
                 topics::obey(&self.witness, cx, socket, (verb, topic), || {
                     self.witness.record().next_message(self.life)
                 })

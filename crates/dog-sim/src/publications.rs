@@ -6,7 +6,9 @@ mod disk_log;
 pub(crate) mod logs_of_run;
 pub(crate) mod model;
 pub(crate) mod record;
+pub(crate) mod resuming;
 mod subscriber;
+mod subscription;
 mod transactions;
 
 use dog::{

@@ -6,6 +6,7 @@ use dog::{Context, Error, GroupId, Message, Replica, Result, Socket, To};
 use crate::group_verbs;
 use crate::moment::MessageName;
 use crate::publications::logs_of_run::published;
+use crate::publications::resuming::resume;
 use crate::sent::Sent;
 use crate::witness::Witness;
 
@@ -14,6 +15,14 @@ pub(crate) const TOPICS: &[&str] = &["a", "b", "c"];
 
 /// The commands of clients that are about topics. [`obey`] runs them.
 pub(crate) const VERBS: &[&str] = &["subscribe", "subscribe", "unsubscribe", "to", "to", "to-others", "emit-to"];
+
+/// The command that resumes a topic with a log.
+pub(crate) const RESUME: &str = "resume";
+
+/// Whether [`obey`] runs this command.
+pub(crate) fn is_verb(verb: &str) -> bool {
+    verb == RESUME || VERBS.contains(&verb)
+}
 
 /// Runs one of the [`VERBS`] on a topic. The next message of the life has the name `name`.
 pub(crate) async fn obey<R: Replica>(
@@ -29,6 +38,7 @@ pub(crate) async fn obey<R: Replica>(
     };
     match verb {
         "subscribe" => subscribe(witness, cx, socket, topic).await,
+        RESUME => resume(witness, cx, socket, topic).await,
         "unsubscribe" => unsubscribe(witness, socket, topic),
         "to" => send(Reach::Group, "-", &|message| cx.broadcast_to(topic, message))?,
         "to-others" => {

@@ -172,6 +172,9 @@ impl Watch {
 
     fn hears_publication(&self, socket: SocketId, message: &Parsed<'_>) {
         let mut record = self.witness.record();
+        if message.kind == 'r' {
+            return record.logs().hears_resumed(socket, message.topic.unwrap_or_default());
+        }
         record.hears_publication(socket, message.name.1);
         if let Some(topic) = message.topic {
             let outcome = record.topics().hears(socket, topic, message.name);

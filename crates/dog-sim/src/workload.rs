@@ -197,6 +197,10 @@ impl<'run> Workload<'run> {
             // What happens to the memory of Groups and Replicas between two publications changes nothing.
             4 => self.evict(),
             5 if self.happens(300) => self.crash_one(true),
+            6 => match self.any_open() {
+                Some(client) => self.run.command(client, topics::RESUME, &topic),
+                None => self.connect(),
+            },
             _ => match self.any_open() {
                 Some(client) => {
                     let verb = self.pick(publications::VERBS);

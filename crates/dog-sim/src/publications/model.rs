@@ -101,6 +101,19 @@ impl LogModel {
         Some((index, position.offset()))
     }
 
+    /// The position of a place.
+    pub(crate) fn position(&self, (epoch, offset): Place) -> Option<Position> {
+        Some(Position::new(self.epochs.get(epoch)?.epoch.clone(), offset))
+    }
+
+    /// Whether the epoch of this position has all publications that follow it, up to this offset.
+    pub(crate) fn has(&self, since: &Position, until: u64) -> bool {
+        let of_epoch = self.epochs.iter().find(|model| model.epoch == *since.epoch());
+        let has =
+            |model: &EpochModel| (since.offset() + 1..=until).all(|offset| model.publications.contains_key(&offset));
+        of_epoch.is_some_and(has)
+    }
+
     /// The positions of the newest epoch that were shown.
     pub(crate) fn newest_positions(&self) -> Vec<Position> {
         let newest = self.epochs.last();

@@ -1,8 +1,10 @@
-//! What is known of the publications of a run: [`LogRecord`]. Promises 17 and 18. `durable`: what the disk has of them.
+//! What is known of the publications of a run: [`LogRecord`]. Promises 17 and 18. `durable`: what the disk has of them; `subscriptions`: who
+//! receives them.
 
 mod durable;
+mod subscriptions;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use dog::{Error, GroupId, Position, SocketId, Timestamp, Unrecovered};
@@ -10,7 +12,7 @@ use dog::{Error, GroupId, Position, SocketId, Timestamp, Unrecovered};
 use super::disk_log::DiskLog;
 use super::logs_of_run::LogsOfRun;
 use super::model::{Kept, LogModel, Page, Place};
-use super::subscriber::Subscriber;
+use super::subscription::Subscription;
 use super::transactions::TransactionRecord;
 
 /// How soon sockets are told of a loss that has shown, also while calls are lost and late, in milliseconds.
@@ -49,7 +51,9 @@ pub(crate) struct LogRecord {
     publications: BTreeMap<u64, Publication>,
     logs: BTreeMap<(GroupId, &'static str), LogModel>,
     ordered: Ordered,
-    subscribers: BTreeMap<(SocketId, &'static str), (GroupId, Subscriber)>,
+    subscribers: BTreeMap<(SocketId, &'static str), Subscription>,
+    /// Up to where sockets had received each log when they ended.
+    left: BTreeMap<(GroupId, &'static str), VecDeque<Place>>,
     /// When the end of each log was shown, and in which life of its Group its newest epoch was shown first.
     shown: BTreeMap<(GroupId, &'static str), (Timestamp, u64)>,
     /// When each Group was last given a key.
@@ -73,6 +77,7 @@ impl LogRecord {
             logs: BTreeMap::new(),
             ordered: BTreeMap::new(),
             subscribers: BTreeMap::new(),
+            left: BTreeMap::new(),
             shown: BTreeMap::new(),
             keys: BTreeMap::new(),
             disk: BTreeMap::new(),
@@ -260,33 +265,6 @@ impl LogRecord {
         positions.into_iter().nth(index)
     }
 
-    /// A socket is subscribed from now on.
-    pub(crate) fn subscribed(&mut self, socket: SocketId, group: GroupId, topic: &'static str) {
-        self.moment += 1;
-        self.subscribers.insert((socket, topic), (group, Subscriber::new(self.moment)));
-    }
-
-    /// A socket is not subscribed any more, or has ended.
-    pub(crate) fn unsubscribed(&mut self, socket: SocketId, topic: Option<&str>) {
-        let is_meant = |of: &(SocketId, &str)| of.0 == socket && topic.is_none_or(|topic| topic == of.1);
-        self.subscribers.retain(|of, _| !is_meant(of));
-    }
-
-    /// A socket has received a publication.
-    pub(crate) fn hears(&mut self, socket: SocketId, number: u64, now: Timestamp) -> Result<(), String> {
-        let Some(publication) = self.publications.get(&number) else {
-            return Err(format!("socket {} received publication {number}, which nobody has made", socket.raw()));
-        };
-        // Before it is subscribed it may hear or miss what comes.
-        let Some((_, subscriber)) = self.subscribers.get_mut(&(socket, publication.topic)) else { return Ok(()) };
-        let (log, since) = (self.logs.get(&(publication.group, publication.topic)), subscriber.since());
-        let due = |place: &Place| (*place, log.and_then(|log| log.first_due(place.0, since)));
-        let places: Vec<_> = publication.places.iter().map(due).collect();
-        let received = subscriber.receives(&places, now);
-        let topic = publication.topic;
-        received.map_err(|wrong| format!("socket {} received publication {number} of {topic:?}: {wrong}", socket.raw()))
-    }
-
     /// These sockets are told that publications are lost.
     pub(crate) fn lost(
         &mut self,
@@ -295,11 +273,7 @@ impl LogRecord {
         sockets: impl Iterator<Item = SocketId>,
         now: Now,
     ) -> Result<(), String> {
-        for socket in sockets {
-            if let Some((_, subscriber)) = self.subscribers.get_mut(&(socket, topic)) {
-                subscriber.is_told(now.0);
-            }
-        }
+        self.are_told(topic, sockets, now.0);
         match reason {
             Unrecovered::EpochUnknown => self.check_lost((group, topic), now),
             _ => Ok(()),
@@ -320,7 +294,7 @@ impl LogRecord {
     /// Open sockets that miss publications were told so.
     pub(crate) fn check_told(&self, now: Timestamp, is_open: impl Fn(SocketId) -> bool) -> Result<(), String> {
         let before = Timestamp::from_millis(now.as_millis().saturating_sub(TOLD_WITHIN));
-        let untold = self.subscribers.iter().filter_map(|(of, (_, subscriber))| Some((of, subscriber.untold(before)?)));
+        let untold = self.subscribers.iter().filter_map(|(of, own)| Some((of, own.untold(before)?)));
         match untold.into_iter().find(|((socket, _), _)| is_open(*socket)) {
             Some(((socket, topic), what)) => {
                 Err(format!("socket {} was not told that publications of {topic:?} are lost: {what}", socket.raw()))
@@ -352,12 +326,13 @@ impl LogRecord {
         let own = self
             .subscribers
             .iter()
-            .filter(|((socket, of), (its, _))| *of == topic && *its == group && is_meant(*socket));
+            .filter(|((socket, of), own)| *of == topic && own.group == group && is_meant(*socket))
+            .filter_map(|((socket, _), own)| Some((socket, own.newest()?)));
         let behind = own
             .into_iter()
-            .find(|(_, (_, subscriber))| !subscriber.has_all(head, log.first_due(head.0, subscriber.since()), *shown));
+            .find(|(_, subscriber)| !subscriber.has_all(head, log.first_due(head.0, subscriber.since()), *shown));
         match behind {
-            Some(((socket, _), (_, subscriber))) => {
+            Some((socket, subscriber)) => {
                 let socket = socket.raw();
                 Err(format!("socket {socket} misses publications of {topic:?} up to {head:?}: {subscriber:?}"))
             }

@@ -24,6 +24,16 @@ impl Subscriber {
         Self { since, last: None, told: None, losses_told: 0, owed: None }
     }
 
+    /// It has resumed at this moment, and gets next what comes after this place.
+    pub(crate) fn resumed(since: u64, place: Place) -> Self {
+        Self { last: Some(place), ..Self::new(since) }
+    }
+
+    /// The newest publication that it has received.
+    pub(crate) fn last(&self) -> Option<Place> {
+        self.last
+    }
+
     /// The moment at which the subscription began.
     pub(crate) fn since(&self) -> u64 {
         self.since
