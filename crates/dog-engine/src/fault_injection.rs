@@ -43,6 +43,8 @@ pub enum Fault {
     OffsetIsGivenTwice,
     /// A publication is sent while its write is under way.
     SeenBeforeStored,
+    /// A socket for which publications wait misses the first of them.
+    GateDropsOne,
     /// A Group does not notice that connections have ended with the life of their Replica, when the next life counts its own.
     LeaveIsLost,
     /// A life of a Group begins a new presence, whatever its Replicas know.

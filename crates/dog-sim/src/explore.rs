@@ -131,6 +131,7 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::RestartedPresence => Some(Fault::PresenceStartsOver),
         Bug::OffsetTwice => Some(Fault::OffsetIsGivenTwice),
         Bug::SeenBeforeDurable => Some(Fault::SeenBeforeStored),
+        Bug::GateThatDrops => Some(Fault::GateDropsOne),
         _ => None,
     }
 }

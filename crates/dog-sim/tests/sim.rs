@@ -84,7 +84,7 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         Bug::IgnoredClosing => &[3],
         Bug::LimitlessClient => &[22],
         Bug::UnawaitedSubscription => &[20],
-        Bug::UnnoticedGap | Bug::UnrepeatedHead => &[17],
+        Bug::UnnoticedGap | Bug::UnrepeatedHead | Bug::GateThatDrops => &[17],
         Bug::OffsetTwice | Bug::SeenBeforeDurable => &[18],
         Bug::LostLeave | Bug::RestartedPresence => &[19],
         _ => &[],

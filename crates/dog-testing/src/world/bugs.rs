@@ -67,11 +67,13 @@ pub enum Bug {
     OffsetTwice,
     /// A publication is seen before it is durable. Needs the feature `bugs`.
     SeenBeforeDurable,
+    /// A socket for which publications wait misses the first of them. Needs the feature `bugs`.
+    GateThatDrops,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -102,6 +104,7 @@ impl Bug {
         Self::RestartedPresence,
         Self::OffsetTwice,
         Self::SeenBeforeDurable,
+        Self::GateThatDrops,
     ];
 
     /// Returns its name on the command line.
@@ -137,6 +140,7 @@ impl Bug {
             Self::RestartedPresence => "restarted-presence",
             Self::OffsetTwice => "offset-twice",
             Self::SeenBeforeDurable => "seen-before-durable",
+            Self::GateThatDrops => "gate-that-drops",
         }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use dog::SocketId;
 use dog::internal::{LogTopic, Position, Unrecovered};
 
+use crate::fault_injection::{Fault, is_planted};
 use crate::log::{Missed, Page, Recorded, Replay, ReplayStep, Window};
 use crate::socket_map::SocketMap;
 
@@ -230,7 +231,8 @@ impl CatchUps {
         let sockets = self.0.get_mut(topic).into_iter().flat_map(|behind| &mut behind.sockets);
         let first = sockets.filter_map(|(socket, state)| match state {
             CatchUp::Held(held) if held.since.is_none() => {
-                held.since = Some(after.clone());
+                let dropped = u64::from(is_planted(Fault::GateDropsOne));
+                held.since = Some(Position::new(after.epoch().clone(), after.offset() + dropped));
                 Some(*socket)
             }
             CatchUp::Held(_) | CatchUp::Replays(_) => None,

@@ -42,7 +42,7 @@ impl LogRecord {
         let of_open = own.filter_map(|(_, own)| own.newest()?.last());
         let places: Vec<Place> = self.left.get(&of).into_iter().flatten().copied().chain(of_open).collect();
         let index = usize::try_from(pick / 4).ok()?.checked_rem(places.len());
-        match index.filter(|_| pick % 4 > 0) {
+        match index.filter(|_| !pick.is_multiple_of(4)) {
             Some(index) => self.logs.get(&of)?.position(places[index]),
             None => self.any_position(of.0, of.1, pick / 4),
         }
