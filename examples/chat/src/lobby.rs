@@ -9,8 +9,8 @@ use dog::{ClientId, GroupContext, List, MAX_PRESENCE_PAGE, PresenceCursor, Repli
 
 use crate::protocol::Output;
 
-/// How long those who were there before a crash may take to come back. Their pages wait longer and longer between two attempts.
-const RETURNS_WITHIN: Duration = Duration::from_secs(10);
+/// How long those who were there before a crash may take to come back. Their pages wait 30 s at most between two attempts.
+const RETURNS_WITHIN: Duration = Duration::from_secs(35);
 
 /// What the keys of those who were announced begin with.
 const HERE: &str = "here/";

@@ -168,7 +168,7 @@ fn ask_users(cluster: &Cluster, names: &[&str]) {
     assert_eq!(listed.collect::<Vec<_>>(), names);
 }
 
-/// Nobody knows any more what was announced, only the storage of the Lobby does. Who was there has ten seconds to come back.
+/// Nobody knows any more what was announced, only the storage of the Lobby does. Who was there has 35 s to come back.
 #[test]
 fn whatever_crashes_nobody_is_announced_twice() {
     let cluster = room(2);
