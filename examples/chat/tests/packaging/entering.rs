@@ -68,8 +68,14 @@ pub(crate) async fn heard(socket: &mut Socket) -> String {
     loop {
         let message = within("a message", socket.next()).await.unwrap().unwrap();
         let message: Value = serde_json::from_str(message.to_text().unwrap()).unwrap_or_default();
-        if message["type"] == "user:msg" {
-            return message["text"].as_str().unwrap().to_owned();
+        // What was said while the room was being entered is in the history.
+        let said = match message["type"].as_str() {
+            Some("history") => message["messages"].as_array().and_then(|messages| messages.last()),
+            Some("user:msg") => Some(&message),
+            _ => None,
+        };
+        if let Some(said) = said {
+            return said["text"].as_str().unwrap().to_owned();
         }
     }
 }
