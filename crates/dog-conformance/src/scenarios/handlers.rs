@@ -93,7 +93,7 @@ async fn open_first(stage: Stage) -> Outcome {
 
 /// What is sent to the socket meanwhile, from wherever, follows in its order.
 async fn on_open_first(stage: Stage) -> Outcome {
-    let group = stage.spread("pair", "first");
+    let group = stage.pinned("pair", "first");
     let [mut far, _other] = group.join_each(["far", "other"]).await?;
     let name = format!("{GREETED}one");
     let mut first = group.join(&name).await?;
