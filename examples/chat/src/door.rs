@@ -81,7 +81,7 @@ impl Door {
         }
     }
 
-    /// Says to the page whether it has to log in, and who it is. A session begins anew: the page asks when half of its time is over.
+    /// Says to the page whether it has to log in, and who it is. It renews the session: the page asks when half of its time is over.
     pub(crate) async fn session<G: Group>(
         &self,
         request: &Request,

@@ -58,7 +58,7 @@ pub(crate) enum Output<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         topic: Option<&'a str>,
     },
-    /// To who comes back with `since`: so many messages follow, or none because of `reason`, and a history.
+    /// The answer to `since`: `count` messages follow, or a history and the `reason` why the messages cannot be replayed.
     #[serde(rename = "resumed")]
     Resumed {
         recovered: bool,

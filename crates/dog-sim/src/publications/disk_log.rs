@@ -30,7 +30,7 @@ impl DiskLog {
         self.epochs.iter().any(|(_, publications)| publications.values().any(|stored| *stored == number))
     }
 
-    /// Whoever is shown that this publication has this position: it is stored there.
+    /// Checks that a publication is stored at the position that is shown for it.
     pub(crate) fn check_shown(&self, position: &Position, number: u64) -> Result<(), String> {
         match self.epoch(position.epoch()).and_then(|publications| publications.get(&position.offset())) {
             Some(stored) if *stored == number => Ok(()),

@@ -287,7 +287,7 @@ macro_rules! log_verbs {
         ///
         /// Sockets stay subscribed. Replicas that have followed the log call [`Replica::on_lost`](crate::Replica::on_lost) with
         /// [`Unrecovered::EpochUnknown`](crate::Unrecovered::EpochUnknown), within 1 s after they can be heard, and keep nothing of
-        /// it: by default the subscribers there close with 1013. Whoever resumes from an earlier position, or asks for the history
+        /// it: by default the subscribers there close with 1013. A socket that resumes from an earlier position, or asks for the history
         /// after it, is told the same reason. A history without a position is empty.
         ///
         /// What was published before the call is gone, and what is published after it is kept. A durable log is gone for everybody
