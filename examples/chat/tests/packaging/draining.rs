@@ -41,9 +41,10 @@ async fn all_nodes_leave_in_turn(balancing: &str) {
     let lives = voices.end().await;
     let sum = |count: fn(&Life) -> u32| lives.iter().map(count).sum::<u32>();
     let (ends, refusals, heard) = (sum(|life| life.ends), sum(|life| life.refusals), sum(|life| life.count));
+    let not_sent = sum(|life| life.not_sent);
     println!(
         "packaging: {balancing}: three nodes left and came back behind Caddy: {ends} reconnections after {refusals} refused attempts; \
-         {heard} messages heard, none missed; {answered} requests answered, {refused} refused"
+         {heard} messages heard, none missed, {not_sent} sent again; {answered} requests answered, {refused} refused"
     );
 }
 

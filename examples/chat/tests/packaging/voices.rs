@@ -33,6 +33,8 @@ pub(crate) struct Life {
     pub(crate) refusals: u32,
     /// How many messages came.
     pub(crate) count: u32,
+    /// How often the room did not send a message, and said so.
+    pub(crate) not_sent: u32,
 }
 
 struct Person {
@@ -123,7 +125,13 @@ impl Person {
                     let _ = socket.send(said(number)).await;
                 }
                 message = socket.next() => match message {
-                    Some(Ok(Message::Text(text))) => self.hear(&serde_json::from_str(&text).unwrap()),
+                    Some(Ok(Message::Text(text))) => {
+                        let message = serde_json::from_str(&text).unwrap();
+                        if let Some(number) = self.not_sent(&message) {
+                            let _ = socket.send(said(number)).await;
+                        }
+                        self.hear(&message);
+                    }
                     Some(Ok(Message::Close(Some(close)))) if u16::from(close.code) == RESTART => {
                         return self.tell.send_modify(|life| life.ends += 1);
                     }
@@ -142,6 +150,18 @@ impl Person {
         });
         self.unconfirmed = Some(number);
         number
+    }
+
+    /// What has to be sent again. The node of the Lobby may leave while a message is on its way there: then the room does not
+    /// know whether the message was kept, and says that it was not sent.
+    fn not_sent(&self, message: &Value) -> Option<u32> {
+        if message["type"] != "error" {
+            return None;
+        }
+        let text = message["text"].as_str().unwrap();
+        assert!(text.starts_with("not sent: "), "{}: {text}", self.name);
+        self.tell.send_modify(|life| life.not_sent += 1);
+        self.unconfirmed
     }
 
     /// Panics if this socket has missed a message between two that it has brought. A number that was heard before was sent again.
