@@ -84,6 +84,8 @@ pub struct Worker<'a> {
     pub groups: &'a [&'a str],
     /// Its environment variables, by name.
     pub variables: &'a [(&'a str, &'a str)],
+    /// A module that is loaded in its place, and imports it as `./index.js`.
+    pub wrapper: Option<&'a Path>,
 }
 
 /// A free port on the loopback address.
@@ -139,6 +141,9 @@ impl Worker<'_> {
             path if path.is_file() => format!(", (name = \"./index_bg.wasm\", wasm = embed \"{}\")", path.display()),
             _ => String::new(),
         };
+        let wrapper = self.wrapper.map(|path| path.canonicalize().expect("the wrapper"));
+        let wrapper = wrapper.map(|path| format!("(name = \"wrapper.js\", esModule = embed \"{}\"), ", path.display()));
+        let wrapper = wrapper.unwrap_or_default();
         let (folder, objects) = (folder.display(), objects.display());
         // What workerd calls storage in memory has no SQL, so the objects are on a disk.
         format!(
@@ -148,7 +153,7 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = "{address}", http = (), service = "main")]
 );
 const worker :Workerd.Worker = (
-  modules = [(name = "index.js", esModule = embed "{folder}/index.js"){wasm}],
+  modules = [{wrapper}(name = "index.js", esModule = embed "{folder}/index.js"){wasm}],
   compatibilityDate = "{COMPATIBILITY_DATE}",
   compatibilityFlags = ["{COMPATIBILITY_FLAG}"],
   durableObjectNamespaces = [{namespaces}],
@@ -192,7 +197,7 @@ mod tests {
     #[test]
     fn a_worker_without_wasm_names_none() {
         let folder = tempfile::tempdir().unwrap();
-        let worker = Worker { folder: "room", groups: &["Room"], variables: &[("LIMIT", "50")] };
+        let worker = Worker { folder: "room", groups: &["Room"], variables: &[("LIMIT", "50")], wrapper: None };
         let configuration = || worker.configuration(folder.path(), Path::new("/objects"), any_port());
         let text = configuration();
         assert!(!text.contains("wasm") && text.contains("text = \"50\"") && text.contains("RoomReplica"), "{text}");

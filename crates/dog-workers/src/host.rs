@@ -10,6 +10,7 @@ use dog::{AutoResponse, Env, Epoch, Error, SocketId};
 use dog_engine::Class;
 use dog_engine::address::{ClassIndex, Object};
 use dog_engine::host::{End, GroupObject, ReplicaObject};
+use dog_engine::wire::{self, ToGroup};
 use futures_channel::oneshot;
 use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
@@ -93,7 +94,7 @@ impl WorkersHost {
             env,
             classes,
             hibernate_after: hibernates.then_some(Duration::ZERO),
-            outbox: ObjectOutbox::new(Rc::clone(&stubs), context),
+            outbox: ObjectOutbox::new(Weak::clone(this), Rc::clone(&stubs), context),
             stubs,
             here: OnceCell::new(),
             this: Weak::clone(this),
@@ -215,6 +216,16 @@ impl WorkersHost {
             self.idle.borrow_mut().push(sender);
             // The sender is dropped unsent only together with the host.
             let _ = receiver.await;
+        }
+    }
+
+    /// A Replica has answered to publications of the Group that is here.
+    pub(crate) fn acknowledged(&self, answer: &[u8]) {
+        let Some(LiveObject::Group(group)) = self.present() else { return };
+        match wire::decode(answer) {
+            Ok(ToGroup::Cast(cast)) => group.cast(cast),
+            Ok(ToGroup::Call(_)) => {}
+            Err(error) => tracing::error!("what a Replica acknowledges cannot be read: {error}"),
         }
     }
 

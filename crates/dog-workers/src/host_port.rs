@@ -91,10 +91,9 @@ impl Transport for WorkersHost {
 
     fn cast_replicas(&self, to: &Targets, cast: ReplicaCast) {
         let objects = to.iter().map(|replica| Object::Replica(to.address(replica)));
-        let repeat = Repeat::harmless_if(matches!(
-            cast,
-            ReplicaCast::Acknowledge { .. } | ReplicaCast::Presence(..) | ReplicaCast::PresenceHead(..)
-        ));
+        // What has a number is taken once.
+        let is_numbered = !matches!(cast, ReplicaCast::Deliver(_) | ReplicaCast::DeliverTopic(_));
+        let repeat = Repeat::harmless_if(is_numbered);
         self.outbox.cast(objects, wire::encode(&ToReplica::Cast(cast)), repeat);
     }
 

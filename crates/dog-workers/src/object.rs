@@ -9,6 +9,7 @@ use dog::{Close, CloseCode, Error, Message, Response, SocketError};
 use dog_engine::Upgrade;
 use dog_engine::address::Object;
 use dog_engine::host::{End, Fetched};
+use dog_engine::message::ReplicaCast;
 use dog_engine::reply::Reply;
 use futures_channel::oneshot;
 use js_sys::{Promise, Uint8Array};
@@ -34,6 +35,15 @@ pub struct DurableObject {
 // The engine catches panics of users' code and then ends that activation, so nobody sees a half-changed value.
 impl UnwindSafe for DurableObject {}
 impl RefUnwindSafe for DurableObject {}
+
+/// What a message from another object was.
+enum Taken {
+    /// A call, with the promise of its answer.
+    Call(JsValue),
+    Cast,
+    /// A publication, or where a log ends.
+    Publication,
+}
 
 fn ours<T: Serialize>(kind: &str, status: StatusCode, value: &T) -> Result<web_sys::Response, Error> {
     let mut response = Response::new(wire::encode(value)?.into());
@@ -141,20 +151,36 @@ impl DurableObject {
         })
     }
 
-    /// Calls and casts from another object, in one bundle. The answer is that of the last one.
+    /// Calls and casts from another object, in one bundle. The answer is that of the last one. Publications are acknowledged with
+    /// it, which saves the Group a request.
     pub fn call(&self, bundle: &JsValue) -> JsValue {
-        let mut answer = Ok(JsValue::UNDEFINED);
+        let (mut last, mut is_of_log) = (Ok(Taken::Cast), false);
         for message in unbundle(bundle) {
-            answer = self.read_message(&message);
-            if let Err(error) = &answer {
-                tracing::error!("a message from another object cannot be read: {error}");
+            last = self.read_message(&message);
+            match &last {
+                Ok(taken) => is_of_log |= matches!(taken, Taken::Publication),
+                Err(error) => tracing::error!("a message from another object cannot be read: {error}"),
             }
         }
         self.keep_awake();
-        answer.unwrap_or_else(|error| Promise::reject(&js_sys::Error::new(&error.to_string())).into())
+        match last {
+            Ok(Taken::Call(answer)) => answer,
+            // All messages of a bundle are from one object. Only a Group sends publications.
+            Ok(_) if is_of_log => self.acknowledgement().unwrap_or(JsValue::UNDEFINED),
+            Ok(_) => JsValue::UNDEFINED,
+            Err(error) => Promise::reject(&js_sys::Error::new(&error.to_string())).into(),
+        }
     }
 
-    fn read_message(&self, message: &[u8]) -> Result<JsValue, Error> {
+    /// What the Replica that is here has to tell its Group of its publications, encoded.
+    fn acknowledgement(&self) -> Option<JsValue> {
+        let Some(LiveObject::Replica(replica)) = self.host.as_ref().ok()?.present() else { return None };
+        // Without an answer the Group asks again.
+        let bytes = wire::encode(&ToGroup::Cast(replica.take_acknowledgement()?)).ok()?;
+        Some(Uint8Array::from(&bytes[..]).into())
+    }
+
+    fn read_message(&self, message: &[u8]) -> Result<Taken, Error> {
         let host = self.host()?;
         if host.has_never_lived()
             && let Object::Group(_) = host.here()?.object
@@ -162,30 +188,31 @@ impl DurableObject {
         {
             return Ok(answer);
         }
-        match host.life()? {
+        Ok(match host.life()? {
             LiveObject::Group(group) => match wire::decode(message)? {
                 ToGroup::Call(call) => {
                     let (reply, answer) = reply();
                     group.call(call, reply);
-                    Ok(encoded(answer))
+                    Taken::Call(encoded(answer))
                 }
                 ToGroup::Cast(cast) => {
                     group.cast(cast);
-                    Ok(JsValue::UNDEFINED)
+                    Taken::Cast
                 }
             },
             LiveObject::Replica(replica) => match wire::decode(message)? {
                 ToReplica::Call(call) => {
                     let (reply, answer) = reply();
                     replica.call(call, reply);
-                    Ok(encoded(answer))
+                    Taken::Call(encoded(answer))
                 }
                 ToReplica::Cast(cast) => {
+                    let is_of_log = matches!(cast, ReplicaCast::Publication(_) | ReplicaCast::LogHead(_));
                     replica.cast(cast);
-                    Ok(JsValue::UNDEFINED)
+                    if is_of_log { Taken::Publication } else { Taken::Cast }
                 }
             },
-        }
+        })
     }
 
     /// A message has come on a socket.
@@ -286,10 +313,10 @@ fn respond(host: &WorkersHost, mut response: Response) -> Result<web_sys::Respon
 }
 
 /// The answer of a Group that has never lived, if the message must not make it exist.
-fn answer_of_nobody(message: &[u8]) -> Result<Option<JsValue>, Error> {
+fn answer_of_nobody(message: &[u8]) -> Result<Option<Taken>, Error> {
     Ok(match wire::decode(message)? {
-        ToGroup::Call(call) => call.answer_of_nobody().map(|answer| encoded(async move { Ok(answer) })),
-        ToGroup::Cast(cast) => cast.message().is_some().then_some(JsValue::UNDEFINED),
+        ToGroup::Call(call) => call.answer_of_nobody().map(|answer| Taken::Call(encoded(async move { Ok(answer) }))),
+        ToGroup::Cast(cast) => cast.message().is_some().then_some(Taken::Cast),
     })
 }
 

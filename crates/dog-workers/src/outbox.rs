@@ -2,11 +2,11 @@
 //! [`Departures`] decides what may leave. A bundle is one call of a method of the runtime, which is one subrequest.
 
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use dog::Error;
-use dog::internal::{Kind, LocalFuture};
+use dog::internal::{Kind, LocalFuture, Logs};
 use dog_engine::address::Object;
 use dog_engine::departures::{Departure, Departures};
 use futures_channel::oneshot;
@@ -16,6 +16,7 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::fetch::{is_retryable, unreachable_object};
+use crate::host::WorkersHost;
 use crate::platform::{ExecutionContext, error_text};
 use crate::spawn::{promise, spawn};
 use crate::stubs::Stubs;
@@ -55,6 +56,7 @@ struct Outgoing {
 
 /// What waits to leave this object.
 pub(crate) struct ObjectOutbox {
+    host: Weak<WorkersHost>,
     stubs: Rc<Stubs>,
     /// In a request from outside: what the runtime waits for after the response.
     context: Option<ExecutionContext>,
@@ -66,9 +68,9 @@ pub(crate) struct ObjectOutbox {
 }
 
 impl ObjectOutbox {
-    pub(crate) fn new(stubs: Rc<Stubs>, context: Option<ExecutionContext>) -> Rc<Self> {
+    pub(crate) fn new(host: Weak<WorkersHost>, stubs: Rc<Stubs>, context: Option<ExecutionContext>) -> Rc<Self> {
         let departures = RefCell::new(Departures::new(MOST_UNDER_WAY));
-        Rc::new(Self { stubs, context, departures, runs_soon: Cell::new(false), runs_later: Cell::new(false) })
+        Rc::new(Self { host, stubs, context, departures, runs_soon: Cell::new(false), runs_later: Cell::new(false) })
     }
 
     /// Calls an object.
@@ -160,7 +162,7 @@ impl ObjectOutbox {
                 this.stubs.forget(to);
             }
             this.depart();
-            hand_on(outcome, messages);
+            this.hand_on(outcome, messages);
         };
         match &self.context {
             // Once a request is answered, the runtime drops everything that it has not been told to wait for.
@@ -201,19 +203,27 @@ impl ObjectOutbox {
             }
         }
     }
-}
 
-/// The last message of a bundle takes the answer.
-fn hand_on(outcome: Result<JsValue, Error>, messages: Vec<Outgoing>) {
-    if let Err(error) = &outcome {
-        let casts = messages.iter().filter(|message| message.answer.is_none()).count();
-        if casts > 0 {
-            tracing::warn!(casts, "casts did not reach another object: {error}");
+    /// The last message of a bundle takes the answer. If it is a cast, the answer may acknowledge publications.
+    fn hand_on(&self, outcome: Result<JsValue, Error>, messages: Vec<Outgoing>) {
+        if let Err(error) = &outcome {
+            let casts = messages.iter().filter(|message| message.answer.is_none()).count();
+            if casts > 0 {
+                tracing::warn!(casts, "casts did not reach another object: {error}");
+            }
         }
-    }
-    if let Some(answer) = messages.into_iter().last().and_then(|message| message.answer) {
-        // The caller may have given up.
-        let _ = answer.send(outcome);
+        match (messages.into_iter().last().and_then(|message| message.answer), outcome) {
+            (Some(answer), outcome) => {
+                // The caller may have given up.
+                let _ = answer.send(outcome);
+            }
+            (None, Ok(acknowledgement)) if Logs::ON && acknowledgement.is_object() => {
+                if let Some(host) = self.host.upgrade() {
+                    host.acknowledged(&Uint8Array::new(&acknowledgement).to_vec());
+                }
+            }
+            (None, _) => {}
+        }
     }
 }
 

@@ -42,7 +42,8 @@ impl Serving {
                 Self::Native(server.start().await.expect("a port is free"))
             }
             Host::Workerd => {
-                let worker = Worker { folder: "game-worker", groups: &["Hall"], variables: &[("LIMIT", "4")] };
+                let worker =
+                    Worker { folder: "game-worker", groups: &["Hall"], variables: &[("LIMIT", "4")], wrapper: None };
                 let disk = Disk::new();
                 Self::Workerd { workerd: worker.start(&disk, any_port()), _disk: disk }
             }

@@ -19,6 +19,9 @@ pub trait ReplicaObject {
     fn call(self: Rc<Self>, call: ReplicaCall, reply: Reply<ReplicaAnswer>);
     /// A cast from the Group or a sibling.
     fn cast(self: Rc<Self>, cast: ReplicaCast);
+    /// What this life has to tell its Group of the publications that have come, for a host that can give it back as the answer to
+    /// them. What is not taken here is cast within 100 ms.
+    fn take_acknowledgement(&self) -> Option<GroupCast>;
     /// A [seat guard](super::SocketHost::seat_guard) was dropped: the seat is free.
     fn released(self: Rc<Self>, seat: SeatId);
     /// A message from a socket.

@@ -16,7 +16,7 @@ const EXPIRED: (u16, &str) = (4401, "the token has expired: get another one");
 const REVOKED: (u16, &str) = (4403, "the token was revoked: log in again");
 
 fn start(disk: &Disk) -> Workerd {
-    let worker = Worker { folder: "door-worker", groups: &["Lobby"], variables: &[("SECRET", SECRET)] };
+    let worker = Worker { folder: "door-worker", groups: &["Lobby"], variables: &[("SECRET", SECRET)], wrapper: None };
     worker.start(disk, any_port())
 }
 

@@ -9,4 +9,5 @@ mod door;
 mod lives;
 mod nobody;
 mod places;
+mod requests;
 mod workerd;

@@ -104,7 +104,7 @@ impl Room {
             Host::Workerd => {
                 let door = if self.login { ("SESSION_SECRET", SESSION_SECRET) } else { ("OPEN", "1") };
                 let variables = &[("LIMIT", "2"), ("SECRET", SECRET), door];
-                let worker = Worker { folder: "chat-worker", groups: &["Lobby"], variables };
+                let worker = Worker { folder: "chat-worker", groups: &["Lobby"], variables, wrapper: None };
                 Serving::Workerd(worker.start(&self.disk, self.address))
             }
         };

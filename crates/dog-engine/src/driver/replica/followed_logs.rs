@@ -391,13 +391,13 @@ impl Followers {
         self.acknowledges.set(false);
     }
 
-    /// What has to be acknowledged now, and whether something will have to be later.
-    pub(super) fn to_acknowledge(&self, now: Timestamp) -> (Vec<(LogTopic, Position)>, bool) {
+    /// What has to be acknowledged by then, and whether something will have to be later.
+    pub(super) fn to_acknowledge(&self, by: Timestamp, now: Timestamp) -> (Vec<(LogTopic, Position)>, bool) {
         let mut positions: Vec<_> = std::mem::take(&mut *self.passed.borrow_mut()).into_iter().collect();
         let mut later = false;
         for (topic, followed) in &mut *self.topics.borrow_mut() {
             let State::Follows(follower) = &mut followed.state else { continue };
-            positions.extend(follower.acknowledgement(now).map(|position| (topic.clone(), position)));
+            positions.extend(follower.acknowledgement(by).map(|position| (topic.clone(), position)));
             follower.expire(self.catch_ups.borrow_mut().needed(topic), now);
             later |= follower.acknowledge_at().is_some();
         }

@@ -237,7 +237,8 @@ pub(super) fn acknowledge_soon<R: Follows>(driver: &R) {
         loop {
             host.sleep(ACKNOWLEDGE_WITHIN).await;
             let Some(driver) = living(&weak) else { return };
-            let (positions, later) = driver.followers().to_acknowledge(host.now());
+            let now = host.now();
+            let (positions, later) = driver.followers().to_acknowledge(now, now);
             acknowledge(&*driver, positions);
             if !later {
                 return driver.followers().end_acknowledging();
@@ -246,11 +247,25 @@ pub(super) fn acknowledge_soon<R: Follows>(driver: &R) {
     }));
 }
 
-fn acknowledge<R: Follows>(driver: &R, positions: Vec<(LogTopic, Position)>) {
-    if !positions.is_empty() {
-        let acknowledgement = Acknowledgement { replica: driver.seats().borrow().replica(), positions };
-        driver.core().host().cast_group(driver.group(), GroupCast::AcknowledgeLog(acknowledgement));
+/// The same, for a host that can give it back as the answer.
+pub(super) fn take_acknowledgement<R: Follows>(driver: &R) -> Option<GroupCast> {
+    if !Feature::ON || driver.core().life().has_ended() {
+        return None;
     }
+    let now = driver.core().host().now();
+    let (positions, _) = driver.followers().to_acknowledge(now + ACKNOWLEDGE_WITHIN, now);
+    acknowledgement(driver, positions)
+}
+
+fn acknowledge<R: Follows>(driver: &R, positions: Vec<(LogTopic, Position)>) {
+    if let Some(cast) = acknowledgement(driver, positions) {
+        driver.core().host().cast_group(driver.group(), cast);
+    }
+}
+
+fn acknowledgement<R: Follows>(driver: &R, positions: Vec<(LogTopic, Position)>) -> Option<GroupCast> {
+    let replica = driver.seats().borrow().replica();
+    (!positions.is_empty()).then(|| GroupCast::AcknowledgeLog(Acknowledgement { replica, positions }))
 }
 
 /// What came before there were subscribers is not for those that come now.
@@ -284,8 +299,8 @@ pub(super) fn unfollow_unused<R: Follows>(driver: &R, topics: &[LogTopic]) {
 /// The Replica leaves memory, without sockets.
 pub(super) fn acknowledge_all<R: Follows>(driver: &R) {
     if Feature::ON {
-        let (positions, _) = driver.followers().to_acknowledge(driver.core().host().now());
-        acknowledge(driver, positions);
+        let now = driver.core().host().now();
+        acknowledge(driver, driver.followers().to_acknowledge(now, now).0);
     }
 }
 

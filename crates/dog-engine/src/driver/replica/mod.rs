@@ -333,6 +333,10 @@ impl<R: Replica, H: Host> ReplicaObject for ReplicaDriver<R, H> {
         }
     }
 
+    fn take_acknowledgement(&self) -> Option<GroupCast> {
+        followers::take_acknowledgement(self)
+    }
+
     fn cease(self: Rc<Self>) {
         if self.core.cease() {
             self.close_all(CloseCode::RESTARTING);
