@@ -1,7 +1,5 @@
 //! A durable log and several lives of its Group: faults that the simulation has found.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
-
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

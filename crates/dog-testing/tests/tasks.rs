@@ -1,8 +1,6 @@
 //! Tasks and timers, to the millisecond: a task ends with its object's life, keeps it in memory until then, and an interval
 //! keeps to its grid. On a real clock ticks may be late.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
-
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -90,16 +90,24 @@ impl WorkersHost {
         let hibernates = Reflect::get(&bindings, &HIBERNATE.into()).is_ok_and(|hibernates| hibernates.is_string());
         let classes = (worker.classes)();
         let stubs = Rc::new(Stubs::new(bindings, classes.iter().map(|class| class.name), worker.exports));
-        Rc::new_cyclic(|this| Self {
-            env,
-            classes,
-            hibernate_after: hibernates.then_some(Duration::ZERO),
-            outbox: ObjectOutbox::new(Weak::clone(this), Rc::clone(&stubs), context),
-            stubs,
-            here: OnceCell::new(),
-            this: Weak::clone(this),
-            busy: Cell::new(0),
-            idle: RefCell::default(),
+        Rc::new_cyclic(|this: &Weak<Self>| {
+            let weak = Weak::clone(this);
+            let acknowledged = move |answer: &[u8]| {
+                if let Some(host) = weak.upgrade() {
+                    host.acknowledged(answer);
+                }
+            };
+            Self {
+                env,
+                classes,
+                hibernate_after: hibernates.then_some(Duration::ZERO),
+                outbox: ObjectOutbox::new(Rc::clone(&stubs), context, acknowledged),
+                stubs,
+                here: OnceCell::new(),
+                this: Weak::clone(this),
+                busy: Cell::new(0),
+                idle: RefCell::default(),
+            }
         })
     }
 

@@ -2,7 +2,7 @@
 //! [`Departures`] decides what may leave. A bundle is one call of a method of the runtime, which is one subrequest.
 
 use std::cell::{Cell, RefCell};
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
 use bytes::Bytes;
 use dog::Error;
@@ -16,7 +16,6 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 
 use crate::fetch::{is_retryable, unreachable_object};
-use crate::host::WorkersHost;
 use crate::platform::{ExecutionContext, error_text};
 use crate::spawn::{promise, spawn};
 use crate::stubs::Stubs;
@@ -54,9 +53,12 @@ struct Outgoing {
     repeat: Repeat,
 }
 
+/// Takes the answer of a Replica to publications.
+type TakeAcknowledgement = Box<dyn Fn(&[u8])>;
+
 /// What waits to leave this object.
 pub(crate) struct ObjectOutbox {
-    host: Weak<WorkersHost>,
+    acknowledged: TakeAcknowledgement,
     stubs: Rc<Stubs>,
     /// In a request from outside: what the runtime waits for after the response.
     context: Option<ExecutionContext>,
@@ -68,9 +70,21 @@ pub(crate) struct ObjectOutbox {
 }
 
 impl ObjectOutbox {
-    pub(crate) fn new(host: Weak<WorkersHost>, stubs: Rc<Stubs>, context: Option<ExecutionContext>) -> Rc<Self> {
+    pub(crate) fn new(
+        stubs: Rc<Stubs>,
+        context: Option<ExecutionContext>,
+        acknowledged: impl Fn(&[u8]) + 'static,
+    ) -> Rc<Self> {
+        let acknowledged = Box::new(acknowledged);
         let departures = RefCell::new(Departures::new(MOST_UNDER_WAY));
-        Rc::new(Self { host, stubs, context, departures, runs_soon: Cell::new(false), runs_later: Cell::new(false) })
+        Rc::new(Self {
+            acknowledged,
+            stubs,
+            context,
+            departures,
+            runs_soon: Cell::new(false),
+            runs_later: Cell::new(false),
+        })
     }
 
     /// Calls an object.
@@ -218,9 +232,7 @@ impl ObjectOutbox {
                 let _ = answer.send(outcome);
             }
             (None, Ok(acknowledgement)) if Logs::ON && acknowledgement.is_object() => {
-                if let Some(host) = self.host.upgrade() {
-                    host.acknowledged(&Uint8Array::new(&acknowledgement).to_vec());
-                }
+                (self.acknowledged)(&Uint8Array::new(&acknowledgement).to_vec());
             }
             (None, _) => {}
         }

@@ -1,7 +1,5 @@
 //! Event streams.
 
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
-
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -10,7 +8,7 @@ use dog::CloseCode;
 use dog::http::{Request, StatusCode};
 use dog_testing::Cluster;
 
-use crate::app::{HALL, Hall, builder, enter, hall, tell};
+use super::app::{HALL, Hall, builder, enter, hall, tell};
 
 #[test]
 fn an_event_stream_hears_every_verb_beside_websockets_and_in_order() {

@@ -6,7 +6,7 @@ use dog::http::StatusCode;
 use dog::{CloseCode, Policy};
 use dog_testing::websocket;
 
-use crate::app::{HALL, Hall, builder, enter, hall, tell};
+use super::app::{HALL, Hall, builder, enter, hall, tell};
 
 #[test]
 fn an_evicted_replica_keeps_sockets_attachments_and_storage_and_loses_its_fields() {

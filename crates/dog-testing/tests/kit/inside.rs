@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dog_testing::{MemberState, SeatCount};
 
-use crate::app::{HALL, Hall, enter, hall, tell};
+use super::app::{HALL, Hall, enter, hall, tell};
 
 #[test]
 fn the_members_of_a_group_are_its_replicas_with_their_clients() {

@@ -5,8 +5,8 @@ use std::time::Duration;
 use dog::{Env, Limit, MessageRate, OverRate};
 use dog_testing::{ClientSocket, Cluster};
 
-use crate::app::{HALL, House, enter};
-use crate::events::deliver;
+use super::app::{HALL, House, enter};
+use super::events::deliver;
 
 const RATE: MessageRate = MessageRate::per_second(10);
 

@@ -5,7 +5,7 @@ use dog::{Body, CloseCode, Message};
 use dog_testing::{Cluster, websocket};
 use serde_json::{Value, json};
 
-use crate::app::{House, builder, enter, hall, tell};
+use super::app::{House, builder, enter, hall, tell};
 
 #[test]
 fn a_message_is_text_binary_or_json_and_taken_once() {
@@ -132,7 +132,7 @@ fn a_request_that_is_not_answered_keeps_its_seat_and_gives_it_back() {
     let bob = socket.answer().unwrap().unwrap();
     assert!(socket.answer().is_none(), "an answer can be taken only once");
     assert_eq!(
-        cluster.replicas::<crate::app::Hall>(crate::app::HALL).len(),
+        cluster.replicas::<super::app::Hall>(super::app::HALL).len(),
         2,
         "a request in progress fills one of them"
     );

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dog::http::StatusCode;
 
-use crate::app::{HALL, Hall, builder, enter, hall, tell};
+use super::app::{HALL, Hall, builder, enter, hall, tell};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
