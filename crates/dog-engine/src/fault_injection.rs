@@ -49,6 +49,8 @@ pub enum Fault {
     LeaveIsLost,
     /// A life of a Group begins a new presence, whatever its Replicas know.
     PresenceStartsOver,
+    /// A Group does not notice that a connection that stays open is not subscribed to a topic any more.
+    TopicLeaveIsLost,
 }
 
 #[cfg(feature = "fault-injection")]

@@ -129,6 +129,7 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::UnrepeatedHead => Some(Fault::HeadIsNotRepeated),
         Bug::LostLeave => Some(Fault::LeaveIsLost),
         Bug::RestartedPresence => Some(Fault::PresenceStartsOver),
+        Bug::LostTopicLeave => Some(Fault::TopicLeaveIsLost),
         Bug::OffsetTwice => Some(Fault::OffsetIsGivenTwice),
         Bug::SeenBeforeDurable => Some(Fault::SeenBeforeStored),
         Bug::GateThatDrops => Some(Fault::GateDropsOne),

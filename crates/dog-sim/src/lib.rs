@@ -9,17 +9,16 @@
 //! - `stored`: what objects have stored; `checks`: counts of the checks of each promise
 //! - `tasks`: what tasks of objects do, and the checks of that; `task_record`: when they may act
 //! - `moment`: names of messages, and what came first; `owed`: a message that a socket must receive
-//! - `topic_record`, `late_record`, `say_record`, `seat_record`: what is known of topics, of clients that become known later, of
-//!   what clients of event streams have said, and of seats and closed Replicas
+//! - `topic_record`, `late_record`, `say_record`, `seat_record`: topics, late identities, event streams, seats
 //! - `publications`: what the App does with logs. Its folder has which topics have one, a model of what it must have, the log on disk,
 //!   what one socket has received of it, what is known of publications, and their check at the end
-//! - `presence`: what the App does with presence. Its folder has a model of who is there, what is known of it, and its check at the end
+//! - `presence`: what the App does with presence. Its folder has its places, a model of who is there, and its checks
 //! - `calls`: typed calls to Groups; `call_record`: how each may end
 //! - `group_verbs`: the verbs of a Group; `verb_record`: what they have said, and whom they have reached
 //! - `entries`: two entries that objects keep equal; `alarms`: alarms, each with an entry beside it
 //! - `record`: what the App's handlers record, and checks of that; `witness`: the handle to it; `sent`: to whom a message is owed;
 //!   `parsed`: what a message says; `received`: what a socket has received
-//! - `gate`, `endless`: requests that wait, and bodies that never end
+//! - `gate`, `endless`: requests that wait, and bodies that never end; `env`: what objects find in their `Env`
 //! - `topics`, `late_identity`, `event_streams`: what the App and its clients do with these; `objects`: the Group and its Replicas;
 //!   `app`: the App
 //! - `plan`: the parameters of a run; `watch`: checks of what the hosts do; `reports`: checks of what verbs report; `run`: a run
@@ -46,7 +45,7 @@
 //! | 14 | `Watch::panics`, `work_safely` in `explore`: no panic but those that were asked for; `CallRecord`: each call ends once and in time, runs at most once, and a cycle ends | with every panic; with every call; when all is healed |
 //! | 17 | `Subscriber`: each socket receives publications once, in the order of their positions and without a gap, or is told of a loss; `LogRecord::takes`: the order of the calls; `LogCheck`: no socket misses the end of a log | with every message; twice per second; when all is healed |
 //! | 18 | `LogModel::shown`, `LogRecord::takes`: a position has one publication, and a publication one position of an epoch; `DiskLog`: what is shown of a durable log is stored, each position and each publication once, and nothing is deleted that is kept; `LogModel::check_page`: a page of the history has what is kept; `LogRecord::check_lost`: the epoch changes only with the life of the Group; `LogRecord::ends`: what an error denies is not published | whenever a Group shows or answers something |
-//! | 19 | `PresenceModel`: each version is the same for all, and its changes are possible; `PresenceRecord::leaves`: nobody leaves within the grace time; `PresenceRecord::begins_anew`: an epoch begins only if no Replica knows the one before; `PresenceRecord::hooked`: a Group's code is told arrivals and departures in turn; `PresenceCheck`: the Group and the code of its Replicas know the open sockets, their clients and values | whenever something is told; when all is healed |
+//! | 19 | `PresenceModel`: each version is the same for all, and its changes are possible; `Graces`: nobody leaves within the grace time; `PresenceRecord::begins_anew`: an epoch begins only if no Replica knows the one before; `PresenceRecord::hooked`: a Group's code is told arrivals and departures in turn; `PresenceCheck`: the Group and the code of its Replicas know the open sockets, their clients and values; all of it in the room, and in two topics with the sockets that are subscribed | whenever something is told; when all is healed |
 //! | 20 | `TopicRecord::hears`: only subscribers hear; `Sending::is_owed` in `topics`, `group_verbs::broadcast_to`, `Watch::check_owed`: all subscribers hear, also what the Group sends; `TopicRecord::finds`: a socket keeps its topics; `VerbCheck`: the Group reaches exactly the subscribers | with every message; twice per second; with every handler; when all is healed |
 //! | 21 | `TaskRecord::may_act`, `TaskCheck::ticks`: a task acts in its own life only, and ticks on time; `Stored::alarm_rang` (in time, and not replaced), `Stored::check_alarms` (it has rung) | with every tick of a task; whenever an alarm rings; when all is healed |
 //! | 22 | `PerClientCheck`: a client gets as many seats as one client may have, and no more (a quarter of the seeds has such a limit) | when all is healed |
@@ -59,6 +58,7 @@ mod checks;
 mod closing;
 mod endless;
 mod entries;
+mod env;
 mod event_streams;
 mod explore;
 mod gate;

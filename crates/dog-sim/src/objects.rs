@@ -13,44 +13,22 @@ use crate::alarms;
 use crate::calls::{self, Order};
 use crate::endless::Endless;
 use crate::entries::{check_entries, count_up};
+use crate::env::{Rules, may_activate, rules, witness};
 use crate::event_streams;
 use crate::group_verbs;
 use crate::late_identity;
 use crate::moment::MessageName;
-use crate::presence;
+use crate::presence::{self, place::Place};
 use crate::publications;
 use crate::seat_record::Door;
 use crate::tasks::{Activation, TaskCheck};
 use crate::topics;
 use crate::witness::Witness;
 
-/// The rules of the Group in this run.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
-    pub(crate) limit: u32,
-    pub(crate) policy: Policy,
-    /// Whether requests may come twice.
-    pub(crate) doubles: bool,
-}
-
 /// Panics without output, so that the output of a long run stays readable.
 fn panic_quietly(witness: &Witness) -> ! {
     witness.record().panics += 1;
     std::panic::resume_unwind(Box::new("a panic on command"))
-}
-
-fn may_activate(witness: &Witness) -> Result {
-    let mut record = witness.record();
-    let fails = record.activations_fail;
-    if record.random.happens(fails) { Err(Failure::new("the activation is told to fail")) } else { Ok(()) }
-}
-
-fn witness(env: &dog::Env) -> Result<Witness> {
-    env.get::<Witness>().cloned().ok_or_else(|| Failure::new("the Env of a run has a Witness"))
-}
-
-fn rules(env: &dog::Env) -> Result<Rules> {
-    env.get::<Rules>().copied().ok_or_else(|| Failure::new("the Env of a run has Rules"))
 }
 
 /// The Group.
@@ -96,11 +74,23 @@ impl Group for Hall {
     }
 
     async fn on_arrive(&self, cx: &GroupContext, client: &ClientId) -> Result {
-        presence::hooked(&self.witness, cx, self.activation.life(), client, true).await
+        presence::hooked(&self.witness, cx, self.activation.life(), (Some(Place::ROOM), client), true).await
     }
 
     async fn on_leave(&self, cx: &GroupContext, client: &ClientId) -> Result {
-        presence::hooked(&self.witness, cx, self.activation.life(), client, false).await
+        presence::hooked(&self.witness, cx, self.activation.life(), (Some(Place::ROOM), client), false).await
+    }
+
+    fn has_presence(topic: &str) -> bool {
+        Place::of_topic(topic).is_some()
+    }
+
+    async fn on_topic_arrive(&self, cx: &GroupContext, topic: &str, client: &ClientId) -> Result {
+        presence::hooked(&self.witness, cx, self.activation.life(), (Place::of_topic(topic), client), true).await
+    }
+
+    async fn on_topic_leave(&self, cx: &GroupContext, topic: &str, client: &ClientId) -> Result {
+        presence::hooked(&self.witness, cx, self.activation.life(), (Place::of_topic(topic), client), false).await
     }
 
     async fn on_presence_reset(&self, cx: &GroupContext) -> Result {

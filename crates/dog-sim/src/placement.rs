@@ -6,7 +6,7 @@ use dog::{Close, CloseCode, Placement, ReplicaId};
 use dog_engine::books::{MemberSeats, MemberState};
 use dog_testing::world::{ClientKey, Micros, World};
 
-use crate::objects::Rules;
+use crate::env::Rules;
 use crate::run::Run;
 
 /// The time in which a Group learns that a client has left.

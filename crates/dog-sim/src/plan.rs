@@ -6,8 +6,8 @@ use dog::{Placement, Policy};
 use dog_engine::host::LivenessChecks;
 use dog_testing::world::{Bug, DiskConfig, Random, Weather, WorldConfig};
 
+use crate::env::Rules;
 use crate::late_identity::UNASSIGNED;
-use crate::objects::Rules;
 use crate::presence;
 
 /// What happens in a run, and how often.

@@ -1,18 +1,23 @@
-//! What the App does with presence in a run: it shows values, reads who is there, and is told who comes and leaves.
-//! `model`: who is there in each version; `record`: what is known of it in a run; `check`: the check when all is healed.
+//! What the App does with presence in a run: it shows values, reads who is there, and is told who comes and leaves: in the room and
+//! in topics. `place`: where that is; `model`: who is in a place in each version; `faults`: what has gone wrong; `grace`: who may not
+//! leave yet; `record`: what is known of it in a run; `check`: the check when all is healed.
 
 pub(crate) mod check;
+pub(crate) mod faults;
+mod grace;
 pub(crate) mod model;
+pub(crate) mod place;
 pub(crate) mod record;
 
 use std::time::Duration;
 
 use dog::{
-    ClientId, CloseCode, Context, Failure, Group, GroupContext, GroupHandle, MAX_PRESENCE_PAGE, Presence, PresenceNews,
-    Replica, Request, Response, Result, Socket,
+    ClientId, CloseCode, Context, Error, Failure, Group, GroupContext, GroupHandle, MAX_PRESENCE_PAGE, Presence,
+    PresenceNews, PresencePage, Replica, Request, Response, Result, Socket,
 };
 use http::StatusCode;
 
+use self::place::Place;
 use self::record::ReplicaLife;
 use crate::witness::Witness;
 
@@ -60,8 +65,10 @@ pub(crate) async fn news<R: Replica>(
 ) -> Result {
     let group = cx.group();
     if let PresenceNews::Reset(version) = news {
-        let page = cx.presence(None, MAX_PRESENCE_PAGE).await;
-        witness.record().reads_presence(group, life, *version, &page);
+        for place in Place::ALL {
+            let page = read(cx, place).await;
+            witness.record().reads_presence((group, place), life, *version, &page);
+        }
     } else if is_first {
         witness.record().broken(19, format!("the first that the code of {life:?} is told is {news:?}"));
     } else {
@@ -77,17 +84,27 @@ pub(crate) async fn news<R: Replica>(
     if fails { Err(Failure::new("it does not want to know")) } else { Ok(()) }
 }
 
-/// The code of a Group is told that a client has arrived or left.
+async fn read<R: Replica>(cx: &Context<R>, place: Place) -> Result<PresencePage, Error> {
+    match place.topic() {
+        None => cx.presence(None, MAX_PRESENCE_PAGE).await,
+        Some(topic) => cx.presence_of(topic, None, MAX_PRESENCE_PAGE).await,
+    }
+}
+
+/// The code of a Group is told that a client has arrived somewhere or left.
 pub(crate) async fn hooked(
     witness: &Witness,
     cx: &GroupContext,
     life: u64,
-    client: &ClientId,
+    (place, client): (Option<Place>, &ClientId),
     arrives: bool,
 ) -> Result {
     let waits = {
         let mut record = witness.record();
-        record.is_hooked((cx.id(), life), client, arrives);
+        match place {
+            Some(place) => record.is_hooked((cx.id(), life), (place, client), arrives),
+            None => record.broken(19, format!("the code of {:?} is told of a topic without a presence", cx.id())),
+        }
         record.random.happens(100)
     };
     if waits {
@@ -96,10 +113,14 @@ pub(crate) async fn hooked(
     Ok(())
 }
 
-/// Answers a request for who is in a Group, and records the answer under its number, if it has one.
+/// Answers a request for who is in a Group, or in a topic of it, and records the answer under its number, if it has one.
 pub(crate) async fn perform(witness: &Witness, group: &GroupHandle<impl Group>, request: &Request) -> Result<Response> {
     let number = dog::query_param(request, "number").and_then(|number| number.parse().ok());
-    let page = group.presence(None, MAX_PRESENCE_PAGE).await;
-    witness.record().presence_page(number, group.id(), &page);
+    let place = dog::query_param(request, "topic").and_then(|topic| Place::of_topic(&topic)).unwrap_or(Place::ROOM);
+    let page = match place.topic() {
+        None => group.presence(None, MAX_PRESENCE_PAGE).await,
+        Some(topic) => group.presence_of(topic, None, MAX_PRESENCE_PAGE).await,
+    };
+    witness.record().presence_page(number, (group.id(), place), &page);
     Ok(dog::text_response(StatusCode::OK, "read"))
 }

@@ -58,6 +58,7 @@ async fn subscribe<R: Replica>(witness: &Witness, cx: &Context<R>, socket: &Sock
     let now = record.moment();
     record.topics().subscribe_ends(socket.id(), topic, was_subscribed || subscribed.is_ok(), now);
     if subscribed.is_ok() && !was_subscribed {
+        record.is_subscribed(socket.id(), topic);
         record.logs().subscribed(socket.id(), cx.group(), published(topic));
     }
     let sends = record.random.happens(300);
@@ -74,6 +75,7 @@ fn unsubscribe(witness: &Witness, socket: &Socket, topic: &str) {
         let now = record.moment();
         record.topics().unsubscribed(socket.id(), topic, now);
         record.logs().unsubscribed(socket.id(), Some(topic));
+        record.presence().unsubscribed(socket.id(), topic);
         record.owed.retain(|(_, owed), message| *owed != socket.id() || message.topic.as_deref() != Some(topic));
     }
 }

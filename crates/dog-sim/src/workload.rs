@@ -6,7 +6,7 @@ use dog_testing::world::{ClientKey, Driver, Micros};
 
 use crate::group_verbs;
 use crate::late_identity::ANONYMOUS;
-use crate::presence;
+use crate::presence::{self, place::Place};
 use crate::publications;
 use crate::publications::logs_of_run::PUBLISHED;
 use crate::run::Run;
@@ -213,9 +213,12 @@ impl<'run> Workload<'run> {
 
     /// Shows a value, reads who is there, and lets clients and objects come and go.
     fn attend(&mut self) {
-        match self.below(8) {
+        match self.below(10) {
             0..=2 => self.speak(self.pick(presence::VERBS)),
-            3 => self.request("/presence"),
+            3 => {
+                let topic = Place::ALL[self.below(Place::ALL.len())].topic().unwrap_or_default();
+                self.request(&format!("/presence?topic={topic}"));
+            }
             4 => self.request(&format!("/verb?do=disconnect&to={}", self.client_name())),
             5 => {
                 // A page is loaded again.
@@ -223,7 +226,8 @@ impl<'run> Workload<'run> {
                 self.connect();
             }
             6 => self.crash_one(true),
-            _ => self.evict(),
+            7 => self.evict(),
+            _ => self.speak(self.pick(&["subscribe", "subscribe", "unsubscribe"])),
         }
     }
 

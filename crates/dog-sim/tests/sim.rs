@@ -86,7 +86,7 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         Bug::UnawaitedSubscription => &[20],
         Bug::UnnoticedGap | Bug::UnrepeatedHead | Bug::GateThatDrops => &[17],
         Bug::OffsetTwice | Bug::SeenBeforeDurable => &[18],
-        Bug::LostLeave | Bug::RestartedPresence => &[19],
+        Bug::LostLeave | Bug::RestartedPresence | Bug::LostTopicLeave => &[19],
         _ => &[],
     }
 }

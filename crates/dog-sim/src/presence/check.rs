@@ -6,6 +6,7 @@ use dog::{Group, GroupId, ReplicaId};
 use dog_testing::world::Micros;
 
 use super::model::People;
+use super::place::Place;
 use crate::objects::Hall;
 use crate::record::RunRecord;
 use crate::run::Run;
@@ -36,53 +37,65 @@ impl<'run> PresenceCheck<'run> {
         if self.run.plan().presence == 0 {
             return true;
         }
-        let groups: Vec<_> = (0..self.run.plan().groups).map(|group| format!("g{group}")).collect();
-        let asked: Vec<_> = groups.iter().map(|group| (group, self.run.next_page())).collect();
-        for (group, number) in &asked {
-            self.run.request(self.run.any_node(), &format!("/presence?number={number}&g={group}"));
+        let groups = (0..self.run.plan().groups).map(|group| format!("g{group}"));
+        let places: Vec<_> = groups.flat_map(|group| Place::ALL.map(|place| (group.clone(), place))).collect();
+        let asked: Vec<_> = places.into_iter().map(|of| (of, self.run.next_page())).collect();
+        for ((group, place), number) in &asked {
+            let topic = place.topic().unwrap_or_default();
+            self.run.request(self.run.any_node(), &format!("/presence?number={number}&g={group}&topic={topic}"));
         }
         if !self.run.pass(ANSWERED) {
             return false;
         }
-        for (group, number) in asked {
+        for ((group, place), number) in asked {
             let mut record = self.run.witness().record();
-            let group = GroupId::from_name(Hall::NAME, group);
-            let outcome = is_page_right(&mut record, group, number, grace);
-            record.check(19, outcome.map_err(|wrong| format!("the App asks {group:?} who is there: {wrong}")));
-            self.check_replicas(&mut record, group, grace);
+            let of = (GroupId::from_name(Hall::NAME, &group), place);
+            let outcome = is_page_right(&mut record, of, number, grace);
+            record.check(19, outcome.map_err(|wrong| format!("the App asks {group} who is in {place:?}: {wrong}")));
+            check_replicas(&mut record, of, grace);
         }
         self.run.is_well()
     }
+}
 
-    fn check_replicas(&self, record: &mut RunRecord, group: GroupId, grace: Grace) {
-        let Ok((people, replicas)) = open(record, group) else { return };
-        for replica in replicas {
-            let life = (replica, record.current_life(*replica.as_bytes()));
-            let known = record.presence().followed(life).cloned();
-            let known = known.ok_or_else(|| "it was told nothing".to_owned());
-            let outcome = known.and_then(|known| is_right(&people, &known, grace));
-            record.check(19, outcome.map_err(|wrong| format!("the code of {life:?} knows who is there: {wrong}")));
-        }
+/// Checks what the code of the Replicas knows.
+fn check_replicas(record: &mut RunRecord, (group, place): (GroupId, Place), grace: Grace) {
+    let Ok((people, replicas)) = open(record, group, place) else { return };
+    for replica in replicas {
+        let life = (replica, record.current_life(*replica.as_bytes()));
+        let known = record.presence().followed(life, place).cloned();
+        let known = known.ok_or_else(|| "it was told nothing".to_owned());
+        let outcome = known.and_then(|known| is_right(&people, &known, grace));
+        record.check(19, outcome.map_err(|wrong| format!("the code of {life:?} knows who is in {place:?}: {wrong}")));
     }
 }
 
-/// Who has open sockets in a Group, and the Replicas that have them.
-fn open(record: &mut RunRecord, group: GroupId) -> Result<(People, BTreeSet<ReplicaId>), String> {
+/// Who has open sockets in a place of a Group, and the Replicas that have sockets in the room.
+fn open(record: &mut RunRecord, group: GroupId, place: Place) -> Result<(People, BTreeSet<ReplicaId>), String> {
     let (mut people, mut replicas) = (People::default(), BTreeSet::new());
     let open = record.open_sockets_of(group).map(|(socket, open)| (socket, open.client.clone(), open.replica));
     let open: Vec<_> = open.collect();
+    let subscribed = place.topic().map(|topic| record.topics().subscribers(topic));
     for (socket, client, replica) in open {
+        replicas.extend(replica);
+        if subscribed.as_ref().is_some_and(|subscribed| !subscribed.contains(&socket)) {
+            continue;
+        }
         let named = record.presence().named(socket);
         let named = named.ok_or_else(|| format!("socket {} has no connection", socket.raw()))?;
         people.has(&client, named.connection(), named.value());
-        replicas.extend(replica);
     }
     Ok((people, replicas))
 }
 
 /// What the App has read under this number.
-fn is_page_right(record: &mut RunRecord, group: GroupId, number: u64, grace: Grace) -> Result<(), String> {
-    let (open, known, now) = (open(record, group)?.0, record.presence().page_of(number)?, record.now);
+fn is_page_right(
+    record: &mut RunRecord,
+    (group, place): (GroupId, Place),
+    number: u64,
+    grace: Grace,
+) -> Result<(), String> {
+    let (open, known, now) = (open(record, group, place)?.0, record.presence().page_of(number)?, record.now);
     is_right(&open, &known, grace)?;
     let stays = known.in_grace().find(|client| record.presence().was_disconnected(group, client, now));
     stays.map_or(Ok(()), |client| Err(format!("{client} was disconnected, and is there: {known:?}")))

@@ -1,9 +1,8 @@
-//! A reference model of the presence of one Group: who is there in each version that anybody was told. Promise 19.
+//! A reference model of the presence of one Group in one place: who is there in each version that anybody was told. Promise 19.
 
 use std::collections::BTreeMap;
 
 use dog::{ConnectionId, Epoch, PresenceChange, PresencePage, PresenceVersion};
-use dog_engine::presence::RosterChange;
 
 /// The clients that are there, with their connections and the values of these.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -66,7 +65,7 @@ impl People {
     }
 }
 
-/// The versions of one Group's presence that anybody was told, and who was there.
+/// The versions of one Group's presence that anybody was told, and who was in one place then.
 #[derive(Debug, Default)]
 pub(crate) struct PresenceModel(BTreeMap<PresenceVersion, People>);
 
@@ -80,16 +79,22 @@ impl PresenceModel {
         if known == people { Ok(()) } else { Err(format!("{version:?} is {known:?} and {people:?}")) }
     }
 
-    /// A life of the Group tells changes of a version. If nobody was told that one before, nothing is known of them.
+    /// A life of the Group tells what leads on from a version, change by change. `None` is a change in another place. If nobody was
+    /// told that version before, nothing is known of them.
     ///
     /// # Errors
     /// They are not possible, or others have the same numbers.
-    pub(crate) fn told(&mut self, since: PresenceVersion, life: Epoch, changes: &[RosterChange]) -> Result<(), String> {
+    pub(crate) fn told<'a>(
+        &mut self,
+        since: PresenceVersion,
+        life: Epoch,
+        changes: impl Iterator<Item = Option<&'a PresenceChange>>,
+    ) -> Result<(), String> {
         let Some(mut people) = self.0.get(&since).cloned() else { return Ok(()) };
         let mut version = PresenceVersion { life, ..since };
         self.seen(version, &people)?;
         for change in changes {
-            people.apply(&change.change)?;
+            change.map_or(Ok(()), |change| people.apply(change))?;
             version = version.plus(1);
             self.seen(version, &people)?;
         }
@@ -135,22 +140,30 @@ mod tests {
         assert_eq!(people, People::default());
     }
 
-    fn told(of: std::ops::Range<usize>) -> Vec<RosterChange> {
-        changes()[of].iter().cloned().map(RosterChange::from).collect()
+    fn tell(
+        model: &mut PresenceModel,
+        since: PresenceVersion,
+        life: u64,
+        of: std::ops::Range<usize>,
+    ) -> Result<(), String> {
+        model.told(since, Epoch::from_raw(life), changes()[of].iter().map(Some))
     }
 
     #[test]
     fn each_version_is_the_same_everywhere() {
         let version = |life, number| PresenceVersion { life: Epoch::from_raw(life), number, epoch: Epoch::from_raw(1) };
         let mut model = PresenceModel::default();
-        model.told(version(1, 0), Epoch::from_raw(1), &told(0..5)).unwrap();
+        tell(&mut model, version(1, 0), 1, 0..5).unwrap();
         model.seen(version(1, 0), &People::default()).unwrap();
-        model.told(version(1, 0), Epoch::from_raw(1), &told(0..2)).unwrap();
-        model.told(version(1, 0), Epoch::from_raw(1), &told(1..5)).unwrap_err();
+        tell(&mut model, version(1, 0), 1, 0..2).unwrap();
+        tell(&mut model, version(1, 0), 1, 1..5).unwrap_err();
         model.seen(version(1, 2), &People::default()).unwrap_err();
         // The next life goes on with what it has read.
-        model.told(version(1, 2), Epoch::from_raw(2), &told(3..5)).unwrap();
+        tell(&mut model, version(1, 2), 2, 3..5).unwrap();
         model.seen(version(2, 4), &People::default()).unwrap();
-        model.told(version(1, 2), Epoch::from_raw(2), &told(0..1)).unwrap_err();
+        tell(&mut model, version(1, 2), 2, 0..1).unwrap_err();
+        // What changes elsewhere changes nothing here, and has a number.
+        model.told(version(2, 4), Epoch::from_raw(2), [None, None].into_iter()).unwrap();
+        model.seen(version(2, 6), &People::default()).unwrap();
     }
 }

@@ -9,19 +9,14 @@ use dog::{
 };
 use dog_engine::presence::{Following, PresenceChanges};
 
+use super::faults::Faults;
+use super::grace::Graces;
 use super::model::{People, PresenceModel};
+use super::place::Place;
 
-/// How long a client stays whose socket was closed with 1012: the time that a shutdown takes in the simulated hosts, and 10 s.
-const RESTART_GRACE: Duration = Duration::from_secs(20);
-
-/// A client that was disconnected has no grace time, and news of that may be as late as this.
-const DISCONNECTED: Duration = Duration::from_secs(60);
-
-/// Within this time a Group learns of a socket, if nothing goes wrong. One that ends before may never be seen.
+/// Within this time a Group learns of a socket, or of a subscription, if nothing goes wrong. One that ends before may never be
+/// seen.
 const LEARNED: Duration = Duration::from_secs(1);
-
-/// Objects see whole milliseconds.
-const PRECISION: Duration = Duration::from_millis(2);
 
 /// A life of a Replica.
 pub(crate) type ReplicaLife = (ReplicaId, u64);
@@ -31,8 +26,6 @@ pub(crate) type ReplicaLife = (ReplicaId, u64);
 pub(crate) struct Named {
     connection: ConnectionId,
     value: Option<u64>,
-    at: Timestamp,
-    faults: Faults,
 }
 
 impl Named {
@@ -45,24 +38,6 @@ impl Named {
     }
 }
 
-/// What has gone wrong in the run so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Faults {
-    /// How many messages were lost or late.
-    pub(crate) harmed: u64,
-    /// How many cuts there were, unless there is one now.
-    pub(crate) cuts: Option<u64>,
-    /// How many lives have crashed.
-    pub(crate) crashes: u64,
-}
-
-impl Faults {
-    /// Whether everything has arrived in time since then.
-    fn all_has_arrived_since(self, then: Self) -> bool {
-        self.harmed == then.harmed && self.cuts.is_some() && self.cuts == then.cuts
-    }
-}
-
 /// A life of a Replica has told a life of its Group, when it was counted, what it was told.
 #[derive(Clone, Copy, Debug)]
 struct Census {
@@ -72,11 +47,10 @@ struct Census {
     faults: Faults,
 }
 
-/// A client that stays, because its socket was closed with 1012.
+/// Since when a socket is in a place, and what had gone wrong until then.
 #[derive(Clone, Copy, Debug)]
-struct Stay {
-    until: Timestamp,
-    group_life: u64,
+struct Since {
+    at: Timestamp,
     faults: Faults,
 }
 
@@ -84,19 +58,18 @@ struct Stay {
 #[derive(Debug, Default)]
 pub(crate) struct PresenceRecord {
     presence: Option<Presence>,
-    models: BTreeMap<GroupId, PresenceModel>,
+    models: BTreeMap<(GroupId, Place), PresenceModel>,
     named: BTreeMap<SocketId, Named>,
+    /// Since when the sockets are in the room, and in topics.
+    since: BTreeMap<(SocketId, Place), Since>,
     /// What the code of each life of a Replica was told last.
-    followed: BTreeMap<ReplicaLife, (PresenceVersion, People)>,
+    followed: BTreeMap<(ReplicaLife, Place), (PresenceVersion, People)>,
     censuses: BTreeMap<(GroupId, u64), BTreeMap<ReplicaId, Census>>,
     /// Which clients are there for the code of a life of a Group.
-    hooked: BTreeMap<(GroupId, u64), BTreeMap<String, bool>>,
+    hooked: BTreeMap<(GroupId, u64), BTreeMap<(Place, String), bool>>,
     /// If one of these sockets is open still, this is wrong.
     suspicions: Vec<(BTreeSet<SocketId>, String)>,
-    /// When each client had an open socket that its Group must have learned of, and what had gone wrong before that opened.
-    here: BTreeMap<(GroupId, String), (Timestamp, Faults)>,
-    stays: BTreeMap<(GroupId, String), Stay>,
-    disconnected: BTreeMap<(GroupId, String), Timestamp>,
+    graces: Graces,
     crashes: u64,
     pages: BTreeMap<u64, Result<People, String>>,
 }
@@ -133,8 +106,26 @@ impl PresenceRecord {
         now: Timestamp,
     ) {
         let value = if value.is_empty() { None } else { dog::internal::decode(value).ok() };
-        let named = self.named.entry(socket).or_insert(Named { connection, value, at: now, faults });
-        (named.connection, named.value) = (connection, value);
+        self.named.insert(socket, Named { connection, value });
+        self.since.entry((socket, Place::ROOM)).or_insert(Since { at: now, faults });
+    }
+
+    /// A socket is subscribed to a topic.
+    pub(crate) fn subscribed(&mut self, socket: SocketId, topic: &str, faults: Faults, now: Timestamp) {
+        if let Some(place) = Place::of_topic(topic) {
+            self.since.entry((socket, place)).or_insert(Since { at: now, faults });
+        }
+    }
+
+    /// A socket is not subscribed to a topic any more.
+    pub(crate) fn unsubscribed(&mut self, socket: SocketId, topic: &str) {
+        Place::of_topic(topic).map(|place| self.since.remove(&(socket, place)));
+    }
+
+    /// The places where a socket is, as far as its Group must have learned, and since when.
+    fn places(&self, socket: SocketId, now: Timestamp) -> Vec<(Place, Since)> {
+        let since = |place| self.since.get(&(socket, place)).map(|since| (place, *since));
+        Place::ALL.into_iter().filter_map(since).filter(|(_, since)| since.at + LEARNED <= now).collect()
     }
 
     /// What its host knows of the connection of a socket.
@@ -149,8 +140,9 @@ impl PresenceRecord {
         (group, client): (GroupId, &ClientId),
         now: Timestamp,
     ) -> Result<(), String> {
-        let learned = self.named(socket).filter(|named| named.at + LEARNED <= now);
-        self.here.extend(learned.map(|named| ((group, client.as_str().to_owned()), (now, named.faults))));
+        for (place, since) in self.places(socket, now) {
+            self.graces.is_here(group, (place, client), now, since.faults);
+        }
         let wrong = self.suspicions.iter().find(|(sockets, _)| sockets.contains(&socket));
         wrong.map_or(Ok(()), |(_, wrong)| Err(wrong.clone()))
     }
@@ -164,28 +156,36 @@ impl PresenceRecord {
         faults: Faults,
         now: Timestamp,
     ) {
-        let learned = self.named(socket).filter(|named| named.at + LEARNED <= now);
-        if learned.is_none_or(|named| !faults.all_has_arrived_since(named.faults)) {
-            return;
+        for (place, since) in self.places(socket, now) {
+            if faults.all_has_arrived_since(since.faults) {
+                self.graces.stays((group, group_life), (place, client), faults, now);
+            }
         }
-        let stay = Stay { until: now + RESTART_GRACE, group_life, faults };
-        self.stays.insert((group, client.as_str().to_owned()), stay);
     }
 
     /// A client is being disconnected, or was.
     pub(crate) fn disconnects(&mut self, group: GroupId, client: &str, now: Timestamp) {
-        self.disconnected.insert((group, client.to_owned()), now);
+        self.graces.disconnects(group, client, now);
     }
 
     /// Whether a client was disconnected not long ago.
     pub(crate) fn was_disconnected(&self, group: GroupId, client: &str, now: Timestamp) -> bool {
-        let at = self.disconnected.get(&(group, client.to_owned()));
-        at.is_some_and(|at| now < *at + DISCONNECTED)
+        self.graces.was_disconnected(group, client, now)
     }
 
     /// A life of a Group tells changes.
     pub(crate) fn told(&mut self, group: GroupId, list: &PresenceChanges) -> Result<(), String> {
-        self.models.entry(group).or_default().told(list.since, list.life, &list.changes)
+        let places = list.changes.iter().map(|told| Place::of_change(told.topic.as_ref()));
+        let changes: Vec<_> =
+            places.zip(&list.changes).map(|(place, told)| Ok((place?, &told.change))).collect::<Result<_, String>>()?;
+        Place::ALL.into_iter().try_for_each(|place| {
+            let here = changes.iter().map(|(of, change)| (*of == place).then_some(*change));
+            self.model(group, place).told(list.since, list.life, here)
+        })
+    }
+
+    fn model(&mut self, group: GroupId, place: Place) -> &mut PresenceModel {
+        self.models.entry((group, place)).or_default()
     }
 
     /// The grace time of those who are said to leave is over.
@@ -196,74 +196,67 @@ impl PresenceRecord {
         faults: Faults,
         now: Timestamp,
     ) -> Result<(), String> {
-        let changes = list.changes.iter().map(|told| &told.change);
-        let left = changes.filter(|change| matches!(change, PresenceChange::Left { .. }));
-        left.into_iter().try_for_each(|change| self.leaves(group, change.client(), faults, now))
+        let left = list.changes.iter().filter(|told| matches!(told.change, PresenceChange::Left { .. }));
+        left.into_iter().try_for_each(|told| {
+            let of = (Place::of_change(told.topic.as_ref())?, told.change.client());
+            self.graces.check_leaves(group, of, self.grace(), faults, now)
+        })
     }
 
-    /// Who has a generated id has no grace time, and neither has who was disconnected.
-    fn leaves(
-        &self,
-        (group, life): (GroupId, u64),
-        client: &ClientId,
-        faults: Faults,
-        now: Timestamp,
-    ) -> Result<(), String> {
-        if client.is_anonymous() || self.was_disconnected(group, client.as_str(), now) {
-            return Ok(());
-        }
-        let of = (group, client.as_str().to_owned());
-        let here = self.here.get(&of).filter(|(_, before)| faults.all_has_arrived_since(*before));
-        if let Some((open, _)) = here.filter(|(open, _)| now + PRECISION < *open + self.grace()) {
-            return Err(format!("{client} is said to leave at {now:?}, and had an open socket at {open:?}"));
-        }
-        let stays = self.stays.get(&of).filter(|stay| stay.group_life == life && stay.faults == faults);
-        match stays.filter(|stay| now + PRECISION < stay.until) {
-            Some(stay) => Err(format!("{client} is said to leave at {now:?}, but its server restarts: {stay:?}")),
-            None => Ok(()),
-        }
-    }
-
-    /// The code of a life of a Replica has read who is there, after it was told that what it knew does not count.
+    /// The code of a life of a Replica has read who is in a place, after it was told that what it knew does not count.
     pub(crate) fn read(
         &mut self,
-        group: GroupId,
+        (group, place): (GroupId, Place),
         life: ReplicaLife,
         told: PresenceVersion,
         page: &PresencePage,
     ) -> Result<(), String> {
-        self.followed.remove(&life);
+        self.cannot_read(life, place);
         let (Some(version), people) = (page.version, People::of_page(page)?) else { return Ok(()) };
-        self.models.entry(group).or_default().seen(version, &people)?;
+        self.model(group, place).seen(version, &people)?;
         if version < told {
-            return Err(format!("{life:?} was told {told:?}, and reads {version:?}"));
+            return Err(format!("{life:?} was told {told:?}, and reads {version:?} of {place:?}"));
         }
-        self.followed.insert(life, (version, people));
+        self.followed.insert((life, place), (version, people));
         Ok(())
     }
 
-    /// The code of a life of a Replica could not read who is there.
-    pub(crate) fn cannot_read(&mut self, life: ReplicaLife) {
-        self.followed.remove(&life);
+    /// The code of a life of a Replica could not read who is in a place.
+    pub(crate) fn cannot_read(&mut self, life: ReplicaLife, place: Place) {
+        self.followed.remove(&(life, place));
     }
 
     /// The code of a life of a Replica is told changes. What it knows already is not told again.
     pub(crate) fn follows(&mut self, group: GroupId, life: ReplicaLife, news: &PresenceNews) -> Result<(), String> {
-        let PresenceNews::Changed { version, changes, .. } = news else { return Ok(()) };
-        let Some((known, people)) = self.followed.get_mut(&life).filter(|(known, _)| *known < *version) else {
-            return Ok(());
-        };
-        for change in changes {
-            people.apply(change).map_err(|wrong| format!("{life:?}: {wrong}"))?;
+        let PresenceNews::Changed { version, changes, in_topics } = news else { return Ok(()) };
+        let in_topics = in_topics.iter().map(|told| Ok((Place::of_change(Some(&told.topic))?, &told.change)));
+        let in_topics: Vec<_> = in_topics.collect::<Result<_, String>>()?;
+        for place in Place::ALL {
+            let here = in_topics.iter().filter(|(of, _)| *of == place).map(|(_, change)| *change);
+            let in_room = changes.iter().filter(|_| place == Place::ROOM);
+            self.follows_in((group, place), life, *version, in_room.chain(here))?;
         }
-        *known = *version;
-        let people = people.clone();
-        self.models.entry(group).or_default().seen(*version, &people)
+        Ok(())
     }
 
-    /// Who is there for the code of a life of a Replica.
-    pub(crate) fn followed(&self, life: ReplicaLife) -> Option<&People> {
-        self.followed.get(&life).map(|(_, people)| people)
+    fn follows_in<'a>(
+        &mut self,
+        (group, place): (GroupId, Place),
+        life: ReplicaLife,
+        version: PresenceVersion,
+        mut changes: impl Iterator<Item = &'a PresenceChange>,
+    ) -> Result<(), String> {
+        let followed = self.followed.get_mut(&(life, place)).filter(|(known, _)| *known < version);
+        let Some((known, people)) = followed else { return Ok(()) };
+        changes.try_for_each(|change| people.apply(change)).map_err(|wrong| format!("{life:?}, {place:?}: {wrong}"))?;
+        *known = version;
+        let people = people.clone();
+        self.model(group, place).seen(version, &people)
+    }
+
+    /// Who is in a place for the code of a life of a Replica.
+    pub(crate) fn followed(&self, life: ReplicaLife, place: Place) -> Option<&People> {
+        self.followed.get(&(life, place)).map(|(_, people)| people)
     }
 
     /// A life of a Group has counted the connections of a life of a Replica.
@@ -304,38 +297,44 @@ impl PresenceRecord {
             if census.faults != faults || faults.cuts.is_none() || census.at >= now {
                 continue;
             }
-            let was_open = |socket: &SocketId| self.named.get(socket).is_some_and(|named| named.at < census.at);
-            let since: BTreeSet<_> = sockets((*replica, census.life)).into_iter().filter(was_open).collect();
+            let since = |socket: &SocketId| self.since.get(&(*socket, Place::ROOM));
+            let was_open = |socket: &SocketId| since(socket).is_some_and(|since| since.at < census.at);
+            let open: BTreeSet<_> = sockets((*replica, census.life)).into_iter().filter(was_open).collect();
             let version = census.version;
             self.suspicions.push((
-                since,
+                open,
                 format!("life {} of {:?} begins a new presence, but {replica:?} knows {version:?}", group.1, group.0),
             ));
         }
     }
 
-    /// The code of a life of a Group is told that a client has arrived or has left.
-    pub(crate) fn hooked(&mut self, group: (GroupId, u64), client: &ClientId, arrives: bool) -> Result<(), String> {
-        let before = self.hooked.entry(group).or_default().insert(client.as_str().to_owned(), arrives);
+    /// The code of a life of a Group is told that a client has arrived somewhere or has left.
+    pub(crate) fn hooked(
+        &mut self,
+        group: (GroupId, u64),
+        (place, client): (Place, &ClientId),
+        arrives: bool,
+    ) -> Result<(), String> {
+        let before = self.hooked.entry(group).or_default().insert((place, client.as_str().to_owned()), arrives);
         if before != Some(arrives) {
             return Ok(());
         }
         let what = if arrives { "arrives" } else { "leaves" };
-        Err(format!("{client} {what} twice in life {} of {:?}", group.1, group.0))
+        Err(format!("{client} {what} twice in life {} of {:?}, {place:?}", group.1, group.0))
     }
 
-    /// The App has read who is in a Group.
+    /// The App has read who is in a place.
     pub(crate) fn page(
         &mut self,
         number: Option<u64>,
-        group: GroupId,
+        (group, place): (GroupId, Place),
         page: &Result<PresencePage, dog::Error>,
     ) -> Result<(), String> {
         let people = match page {
             Ok(page) => {
                 let people = People::of_page(page)?;
                 if let Some(version) = page.version {
-                    self.models.entry(group).or_default().seen(version, &people)?;
+                    self.model(group, place).seen(version, &people)?;
                 }
                 Ok(people)
             }

@@ -11,7 +11,9 @@ use dog_engine::presence::{Following, PresenceChanges};
 
 use super::{RunRecord, SocketRecord};
 use crate::parsed::number;
-use crate::presence::record::{Faults, ReplicaLife};
+use crate::presence::faults::Faults;
+use crate::presence::place::Place;
+use crate::presence::record::ReplicaLife;
 use crate::publications::record::Now;
 use crate::stored::ObjectId;
 
@@ -207,6 +209,12 @@ impl RunRecord {
         self.presence.names(socket, named, faults, now);
     }
 
+    /// A socket is subscribed to a topic.
+    pub(crate) fn is_subscribed(&mut self, socket: SocketId, topic: &str) {
+        let (faults, now) = (self.faults_so_far(), self.now);
+        self.presence.subscribed(socket, topic, faults, now);
+    }
+
     /// A life of a Group has counted the connections of a life of a Replica.
     pub(crate) fn connections_are_counted(
         &mut self,
@@ -261,17 +269,17 @@ impl RunRecord {
     /// Promise 19: the code of a Replica reads who is there, because it was told that it has to.
     pub(crate) fn reads_presence(
         &mut self,
-        group: GroupId,
+        of: (GroupId, Place),
         life: ReplicaLife,
         told: PresenceVersion,
         page: &Result<PresencePage, Error>,
     ) {
         match page {
             Ok(page) => {
-                let outcome = self.presence.read(group, life, told, page);
+                let outcome = self.presence.read(of, life, told, page);
                 self.check(19, outcome);
             }
-            Err(_) => self.presence.cannot_read(life),
+            Err(_) => self.presence.cannot_read(life, of.1),
         }
     }
 
@@ -282,14 +290,19 @@ impl RunRecord {
     }
 
     /// Promise 19: the code of a Group is told that a client has arrived or left.
-    pub(crate) fn is_hooked(&mut self, group: (GroupId, u64), client: &ClientId, arrives: bool) {
-        let outcome = self.presence.hooked(group, client, arrives);
+    pub(crate) fn is_hooked(&mut self, group: (GroupId, u64), of: (Place, &ClientId), arrives: bool) {
+        let outcome = self.presence.hooked(group, of, arrives);
         self.check(19, outcome);
     }
 
     /// Promise 19: a Group has said who is there.
-    pub(crate) fn presence_page(&mut self, number: Option<u64>, group: GroupId, page: &Result<PresencePage, Error>) {
-        let outcome = self.presence.page(number, group, page);
+    pub(crate) fn presence_page(
+        &mut self,
+        number: Option<u64>,
+        of: (GroupId, Place),
+        page: &Result<PresencePage, Error>,
+    ) {
+        let outcome = self.presence.page(number, of, page);
         self.check(19, outcome);
     }
 }

@@ -63,6 +63,8 @@ pub enum Bug {
     LostLeave,
     /// Each life of a Group begins a new presence. Needs the feature `bugs`.
     RestartedPresence,
+    /// A client never leaves a topic if its socket unsubscribes and stays open. Needs the feature `bugs`.
+    LostTopicLeave,
     /// An offset is given twice after a write that has failed. Needs the feature `bugs`.
     OffsetTwice,
     /// A publication is seen before it is durable. Needs the feature `bugs`.
@@ -73,7 +75,7 @@ pub enum Bug {
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -102,6 +104,7 @@ impl Bug {
         Self::UnrepeatedHead,
         Self::LostLeave,
         Self::RestartedPresence,
+        Self::LostTopicLeave,
         Self::OffsetTwice,
         Self::SeenBeforeDurable,
         Self::GateThatDrops,
@@ -138,6 +141,7 @@ impl Bug {
             Self::UnrepeatedHead => "unrepeated-head",
             Self::LostLeave => "lost-leave",
             Self::RestartedPresence => "restarted-presence",
+            Self::LostTopicLeave => "lost-topic-leave",
             Self::OffsetTwice => "offset-twice",
             Self::SeenBeforeDurable => "seen-before-durable",
             Self::GateThatDrops => "gate-that-drops",
