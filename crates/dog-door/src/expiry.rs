@@ -48,6 +48,8 @@ pub struct Expiry<A = Renewal> {
 /// The task that waits until the first socket expires.
 struct Plan {
     at: Timestamp,
+    /// The news of revocations for which the sockets were looked at.
+    seen: Rc<Cell<u64>>,
     task: Task<()>,
 }
 
@@ -103,6 +105,14 @@ struct Ends {
     id: Option<String>,
     issued: Option<Timestamp>,
     expires: Timestamp,
+}
+
+/// What is asked about a socket.
+pub(crate) struct Tokens {
+    /// Of the token with which it came, and of the one that renewed it.
+    pub(crate) ids: [Option<String>; 2],
+    /// When the token with which it came was issued.
+    pub(crate) issued: Option<Timestamp>,
 }
 
 impl Expiry {
@@ -161,17 +171,25 @@ impl<A: Renewable> Expiry<A> {
 
     /// Whether one of the tokens of a socket is such a one.
     fn is_any_token(&self, socket: &Socket, is: impl Fn(&Looked<'_>) -> bool) -> Result<bool, Error> {
-        let Some(Identity { token }) = socket.identity()? else { return Ok(false) };
-        let renewed = socket.attachment::<A>()?.and_then(|mut attached| attached.renewal().id.take());
-        let ids = [token.id.as_deref(), renewed.as_deref()];
-        Ok(ids.into_iter().any(|id| is(&Looked { id, issued: token.issued })))
+        let Some(Tokens { ids, issued }) = self.tokens(socket)? else { return Ok(false) };
+        Ok(ids.iter().any(|id| is(&Looked { id: id.as_deref(), issued })))
     }
 
-    fn is_revoked(&self, socket: &Socket) -> Result<bool, Error> {
-        match &self.revocations {
-            Some(known) => self.is_any_token(socket, |token| known.concerns(socket.client(), token)),
-            None => Ok(false),
+    /// `None`: the socket has come without a token.
+    pub(crate) fn tokens(&self, socket: &Socket) -> Result<Option<Tokens>, Error> {
+        let Some(Identity { token }) = socket.identity()? else { return Ok(None) };
+        let renewed = socket.attachment::<A>()?.and_then(|mut attached| attached.renewal().id.take());
+        Ok(Some(Tokens { ids: [token.id, renewed], issued: token.issued }))
+    }
+
+    /// Closes the socket if it is revoked, as far as this node knows. Returns whether it was.
+    pub(crate) fn close_if_known(&self, socket: &Socket) -> Result<bool, Error> {
+        let Some(known) = &self.revocations else { return Ok(false) };
+        let is_revoked = self.is_any_token(socket, |token| known.concerns(socket.client(), token))?;
+        if is_revoked {
+            socket.close(FORBIDDEN, REVOKED);
         }
+        Ok(is_revoked)
     }
 
     async fn revoked(&self, seen: u64) {
@@ -192,7 +210,8 @@ impl<A: Renewable> Expiry<A> {
     /// As [`watch`](Self::watch).
     pub fn resume<R: Replica>(&self, cx: &Context<R>) -> Result<(), Error> {
         match first(cx.sockets(), |socket| self.closes(socket))? {
-            Some(first) => self.plan(cx, first),
+            // The life before may have missed news.
+            Some(first) => self.plan(cx, 0, first),
             None => Ok(()),
         }
     }
@@ -204,12 +223,13 @@ impl<A: Renewable> Expiry<A> {
     /// - [`Error::is_encoding`]: the identity is no [`Admitted`], or the attachment is no `A`.
     /// - [`Error::is_too_many`]: the Replica has [`MAX_TASKS`](dog::MAX_TASKS) tasks.
     pub fn watch<R: Replica>(&self, cx: &Context<R>, socket: &Socket) -> Result<(), Error> {
-        if self.is_revoked(socket)? {
-            socket.close(FORBIDDEN, REVOKED);
+        // Before the socket is looked at: news come from other threads, and those that come from here on end the wait of the task.
+        let seen = self.revoked_so_far();
+        if self.close_if_known(socket)? {
             return Ok(());
         }
         match self.closes(socket)? {
-            Some(at) => self.plan(cx, at),
+            Some(at) => self.plan(cx, seen, at),
             None => Ok(()),
         }
     }
@@ -242,8 +262,7 @@ impl<A: Renewable> Expiry<A> {
     pub fn sweep<R: Replica>(&self, cx: &Context<R>) -> Result<Option<Timestamp>, Error> {
         let now = cx.now();
         first(cx.sockets(), |socket| {
-            if self.is_revoked(socket)? {
-                socket.close(FORBIDDEN, REVOKED);
+            if self.close_if_known(socket)? {
                 return Ok(None);
             }
             let closes = self.closes(socket)?;
@@ -272,31 +291,33 @@ impl<A: Renewable> Expiry<A> {
         Ok(self.ends(socket)?.map(|end| end + self.grace))
     }
 
-    /// Makes sure that the sockets are looked at by `at`.
-    fn plan<R: Replica>(&self, cx: &Context<R>, at: Timestamp) -> Result<(), Error> {
+    /// Makes sure that the sockets are looked at by `at`, and when there are other news than `seen`.
+    fn plan<R: Replica>(&self, cx: &Context<R>, mut seen: u64, at: Timestamp) -> Result<(), Error> {
         if let Some(plan) = &*self.plan.borrow() {
             if plan.at <= at {
                 return Ok(());
             }
             plan.task.abort();
+            // There may be news for which this task has not run yet.
+            seen = plan.seen.get();
         }
-        let (expiry, context) = (self.clone(), cx.clone());
-        // Before the sockets are looked at, so that nothing is missed in between.
-        let seen = self.revoked_so_far();
-        let task = cx.spawn(async move { expiry.run(&context, seen, at).await })?;
-        *self.plan.borrow_mut() = Some(Plan { at, task });
+        let (expiry, context, seen) = (self.clone(), cx.clone(), Rc::new(Cell::new(seen)));
+        let known = Rc::clone(&seen);
+        let task = cx.spawn(async move { expiry.run(&context, &known, at).await })?;
+        *self.plan.borrow_mut() = Some(Plan { at, seen, task });
         Ok(())
     }
 
     /// Waits until `at`, and no longer than until something is revoked.
-    async fn wait<R: Replica>(&self, cx: &Context<R>, seen: &mut u64, at: Timestamp) {
-        or(self.revoked(*seen), cx.sleep(at.since(cx.now()))).await;
-        *seen = self.revoked_so_far();
+    async fn wait<R: Replica>(&self, cx: &Context<R>, seen: &Cell<u64>, at: Timestamp) {
+        or(self.revoked(seen.get()), cx.sleep(at.since(cx.now()))).await;
+        // Before the sockets are looked at, so that nothing is missed in between.
+        seen.set(self.revoked_so_far());
     }
 
-    async fn run<R: Replica>(&self, cx: &Context<R>, mut seen: u64, mut at: Timestamp) {
+    async fn run<R: Replica>(&self, cx: &Context<R>, seen: &Cell<u64>, mut at: Timestamp) {
         loop {
-            self.wait(cx, &mut seen, at).await;
+            self.wait(cx, seen, at).await;
             match self.sweep(cx) {
                 Ok(Some(next)) => at = next,
                 // No socket is left, or this life is over.

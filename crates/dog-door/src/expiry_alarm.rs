@@ -10,7 +10,7 @@ pub const EXPIRY_ALARM: &str = "dog-door/expiry";
 impl<A: Renewable> Expiry<A> {
     /// Watches a socket, with the alarm [`EXPIRY_ALARM`]. Call it in [`on_open`](Replica::on_open). A socket without a token is not
     /// watched. In each life of a Replica, the first call looks at all of its sockets and sets the alarm; a later one sets it only
-    /// if this socket closes before all others.
+    /// if this socket closes before all others. A socket of which this node [knows](Self::revocations) that it is revoked is closed.
     ///
     /// ```
     /// # use dog::{Alarm, Context, Replica, Result, Socket};
@@ -36,6 +36,9 @@ impl<A: Renewable> Expiry<A> {
     /// - [`Error::is_encoding`]: an identity is no [`Admitted`](crate::Admitted), or an attachment is no `A`.
     /// - [`Error::is_storage`]: the alarm is not stored.
     pub async fn watch_by_alarm<R: Replica>(&self, cx: &Context<R>, socket: &Socket) -> Result<(), Error> {
+        if self.close_if_known(socket)? {
+            return Ok(());
+        }
         let Some(closes) = self.closes(socket)? else { return Ok(()) };
         match self.alarm().get() {
             Some(set) if set <= closes => Ok(()),

@@ -7,7 +7,8 @@
 //! - `key`: [`TokenKey`]; `public_key`: keys in PEM and as JSON; `key_cache`: when keys are fetched (pure); `jwks`: [`Jwks`], who
 //!   fetches and who waits
 //! - `denied`: [`Denied`], and what a client that was refused should do
-//! - `expiry`: [`Expiry`], sockets whose token ends; `expiry_alarm`: the same without a task; `sessions`: [`Sessions`], signed cookies
+//! - `expiry`: [`Expiry`], sockets whose token ends; `expiry_alarm`: the same without a task; `expiry_group`: those that are revoked
+//!   while they open; `sessions`: [`Sessions`], signed cookies
 //! - `revocation`: [`Revocation`], revoked tokens and clients; `RevocationList`, the Group that keeps them for a
 //!   cluster; [`Revocations`], what a node knows of it; `RevocationStore`, where another Group keeps its own
 //! - `provider`: the cryptography; `hs256`: what there is of it without public keys; `error`: [`DoorError`]
@@ -17,6 +18,8 @@ mod error;
 mod expiry;
 #[cfg(feature = "alarms")]
 mod expiry_alarm;
+#[cfg(feature = "revocation-list")]
+mod expiry_group;
 mod gate;
 #[cfg(any(test, not(feature = "public-keys")))]
 mod hs256;

@@ -20,6 +20,8 @@ pub use copy::Revocations;
 #[cfg(feature = "revocation-list")]
 pub use in_group::RevokeIn;
 #[cfg(feature = "revocation-list")]
+pub(crate) use in_group::ask;
+#[cfg(feature = "revocation-list")]
 pub use list::{MaxRevocations, NoReplica, RevocationList, RevocationStore};
 pub use protocol::{ListCall, ListReply};
 pub(crate) use signal::or;

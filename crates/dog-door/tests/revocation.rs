@@ -2,6 +2,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on may panic")]
 
+use std::cell::Cell;
+use std::future::{pending, ready};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use dog::http::Method;
@@ -14,6 +17,8 @@ use dog_door::{
     Revocations, RevokeIn, TokenKey, TokenSource, Verifier,
 };
 use dog_testing::{ClientSocket, Cluster, websocket};
+use futures_util::FutureExt;
+use futures_util::future::Either;
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use serde_json::json;
 
@@ -84,6 +89,31 @@ impl Group for Lobby {
 /// In the `Env` if no task keeps a Replica in memory.
 struct Hibernates;
 
+/// In the `Env`: what the node hears in the moment in which the next socket opens.
+#[derive(Clone, Default)]
+struct News(Arc<Mutex<Option<ListReply>>>);
+
+/// Takes one answer of a list.
+fn hear(known: &Revocations, answer: ListReply) {
+    let answer = Cell::new(Some(answer));
+    let call = |_| {
+        let answer = answer.take();
+        async { answer.map_or_else(|| Either::Left(pending()), |answer| Either::Right(ready(Ok(answer)))).await }
+    };
+    assert!(known.follow(call, |_| pending()).now_or_never().is_none());
+}
+
+/// Asks the list "all" what a node that follows it would ask.
+fn ask(cluster: &Cluster, known: &Revocations) -> ListReply {
+    let answer = Cell::new(None);
+    let call = |call| {
+        answer.set(Some(cluster.call::<RevocationList>("all", &call).unwrap()));
+        pending()
+    };
+    assert!(known.follow(call, |_| pending()).now_or_never().is_none());
+    answer.take().unwrap()
+}
+
 struct Room(Expiry);
 
 impl Replica for Room {
@@ -104,6 +134,10 @@ impl Replica for Room {
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        let news = cx.env().get::<News>().and_then(|news| news.0.lock().unwrap().take());
+        if let Some(news) = news {
+            hear(cx.env().get::<Revocations>().unwrap(), news);
+        }
         match cx.env().get::<Hibernates>() {
             Some(Hibernates) => Ok(()),
             None => Ok(self.0.watch(cx, socket)?),
@@ -175,13 +209,16 @@ fn unfollowed() -> Cluster {
 }
 
 fn start(set: impl FnOnce(Env) -> Env) -> Cluster {
-    let known = Revocations::new();
+    start_with(&Revocations::new(), set)
+}
+
+fn start_with(known: &Revocations, set: impl FnOnce(Env) -> Env) -> Cluster {
     let gate = || {
         let verifier = Verifier::new(TokenKey::hs256(SECRET).unwrap());
         Gate::new(verifier, [TokenSource::Query("token".into())])
     };
     let gates: [Gate; 2] = [gate().revocations(known.clone()), gate()];
-    Cluster::builder(Chat).env(set(Env::new().with(known).with(gates).with(MaxRevocations(1500)))).start()
+    Cluster::builder(Chat).env(set(Env::new().with(known.clone()).with(gates).with(MaxRevocations(1500)))).start()
 }
 
 fn followed() -> Cluster {
@@ -197,8 +234,13 @@ fn follow(cluster: &Cluster) {
 
 /// A token of this client, issued now, that lasts an hour.
 fn token(cluster: &Cluster, client: &str, id: &str) -> String {
+    token_of(cluster, client, id, HOUR)
+}
+
+/// The same that lasts so long.
+fn token_of(cluster: &Cluster, client: &str, id: &str, lasts: Duration) -> String {
     let now = cluster.now().as_millis() / 1000;
-    let claims = json!({ "sub": client, "jti": id, "iat": now, "exp": now + 3600 });
+    let claims = json!({ "sub": client, "jti": id, "iat": now, "exp": now + lasts.as_secs() });
     jsonwebtoken::encode(&Header::new(Algorithm::HS256), &claims, &EncodingKey::from_secret(SECRET)).unwrap()
 }
 
@@ -249,6 +291,19 @@ fn a_client_that_is_revoked_loses_every_socket_and_comes_back_with_a_new_login_o
     assert!(is_closed(&again) && bob.is_open());
     assert_eq!(refused(&cluster, "/ws", &new), Some(403));
     assert_eq!(cluster.failures(), [""; 0]);
+}
+
+#[test]
+fn no_socket_is_forgotten_if_the_news_come_in_the_moment_in_which_one_opens_that_ends_earlier() {
+    let (known, news) = (Revocations::new(), News::default());
+    let cluster = start_with(&known, |env| env.with(news.clone()));
+    hear(&known, ask(&cluster, &known));
+    let ann = open(&cluster, "/ws", &token(&cluster, "ann", "a:1")).unwrap();
+    assert_eq!(revoke(&cluster, "/all", "ann"), 200);
+    *news.0.lock().unwrap() = Some(ask(&cluster, &known));
+    let bob = open(&cluster, "/ws", &token_of(&cluster, "bob", "b:1", HOUR / 2)).unwrap();
+    assert_eq!(ann.replica(), bob.replica());
+    assert!(is_closed(&ann) && bob.is_open());
 }
 
 #[test]

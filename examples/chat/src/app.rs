@@ -232,6 +232,10 @@ impl Replica for Room {
 
     /// What others send waits until this has ended: the first message is the history, or says what the user has missed.
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        let room = cx.dog().group_by_id::<Lobby>(cx.group());
+        if self.expiry.close_if_revoked(&room, socket).await? {
+            return Ok(());
+        }
         self.expiry.watch_by_alarm(cx, socket).await?;
         let Seated { topics, since, .. } = socket.attachment()?.unwrap_or_default();
         // Who reads of the join knows that the topics are subscribed to.

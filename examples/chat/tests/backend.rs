@@ -158,6 +158,43 @@ fn the_sessions_of_a_user_who_is_removed_are_over_for_good_and_a_new_login_is_no
     assert_eq!(cluster.failures(), [""; 0]);
 }
 
+/// Each message takes 10 ms, so a handshake and a removal are some of these long. The one begins at each step of the other.
+#[test]
+fn whoever_is_first_who_is_removed_while_entering_is_not_in_the_room() {
+    let ms = Duration::from_millis;
+    for seed in 0..4 {
+        let mut refused_at = 0;
+        for offset in (0_u64..400).step_by(5) {
+            let sessions = Sessions::new(&[7; 32]).expect("it is long enough");
+            let env = Env::new().with(Door::login(sessions)).with(Secret::new(SECRET).expect("it is not empty"));
+            let cluster = Cluster::builder(Chat).env(env).nodes(3).seed(seed).network_delay(ms(10), ms(10)).start();
+            let session = log_in(&cluster, "ann");
+            let mut handshake = dog_testing::websocket("/ws");
+            handshake.headers_mut().insert(header::COOKIE, session.parse().expect("a value"));
+            let remove = request("DELETE", "/users/ann", Some(SECRET), "");
+            // From a removal that is long over to a handshake that is long over.
+            let (first, second) = if offset < 200 { (remove, handshake) } else { (handshake, remove) };
+            let begun = cluster.begin(first);
+            cluster.advance(ms(offset.abs_diff(200)));
+            let pending = [begun, cluster.begin(second)];
+            // As long as a user stays after the last socket, and some more.
+            cluster.advance(Duration::from_secs(2));
+            let answers = pending.map(|pending| pending.answer().expect("an answer"));
+            for answer in answers {
+                match answer {
+                    Ok(socket) => assert!(socket.closed().is_some(), "seed {seed}, {offset}: the socket stays"),
+                    Err(answer) if answer.status() == 101 => refused_at += 1,
+                    Err(answer) => assert_eq!(answer.status(), 200, "seed {seed}, {offset}"),
+                }
+            }
+            let (_, users) = ask(&cluster, request("GET", "/users", None, ""));
+            assert_eq!(users, json!({ "users": [] }), "seed {seed}, {offset}");
+            assert_eq!(cluster.failures(), [""; 0]);
+        }
+        assert!((1..80).contains(&refused_at), "both orders: {refused_at}");
+    }
+}
+
 #[test]
 fn the_secret_is_asked_for_before_anything_else() {
     let cluster = room();

@@ -1,6 +1,6 @@
 //! What a Group is asked that keeps its revocations itself: [`RevokeIn`].
 
-use dog::{Error, Failure, Group, GroupHandle, Replica, Result};
+use dog::{ClientId, Error, Failure, Group, GroupHandle, Replica, Result, Timestamp};
 
 use super::protocol::{Call, ListCall, ListReply, Reply};
 use super::{Revocation, Subject};
@@ -28,8 +28,8 @@ pub trait RevokeIn<G: Group> {
 
     /// Stores a revocation and tells it to every Replica of this Group that has sockets, by gossip. Let
     /// [`on_gossip`](Replica::on_gossip) give it to [`Expiry::close_revoked`](crate::Expiry::close_revoked): that closes the sockets,
-    /// also those of a Replica that hibernates. A client that is let in at the same moment can be missed: it stays until its token
-    /// ends.
+    /// also those of a Replica that hibernates. A client that was let in just before has no socket yet:
+    /// [`Expiry::close_if_revoked`](crate::Expiry::close_if_revoked) closes it when it opens.
     ///
     /// Returns how many Replicas have not answered within 3 s. Repeat it then.
     ///
@@ -51,16 +51,8 @@ where
     }
 
     async fn check_revoked<C>(&self, admitted: &Admitted<C>) -> std::result::Result<(), Denied> {
-        let client = Subject::Client(admitted.client().clone());
-        let id = admitted.token().id().map(|id| Subject::Token(id.to_owned()));
-        let subjects = std::iter::once(client).chain(id).collect();
-        let call = ListCall(Call::Check { subjects, issued: admitted.token().issued() });
-        match self.call(&call.into()).await.map(TryInto::try_into) {
-            Ok(Ok(ListReply(Reply::Checked { is_revoked: false }))) => Ok(()),
-            Ok(Ok(ListReply(Reply::Checked { is_revoked: true }))) => Err(Denied::revoked()),
-            Ok(_) => Err(Denied::later("the list of revocations is one of another release")),
-            Err(error) => Err(Denied::later(format!("the list of revocations does not answer: {error}"))),
-        }
+        let token = admitted.token();
+        ask(self, admitted.client(), token.id().map(str::to_owned), token.issued()).await
     }
 
     async fn revoke(&self, revocation: &Revocation) -> Result<usize>
@@ -70,5 +62,27 @@ where
         self.store_revocation(revocation).await?;
         let replies = self.gossip(&revocation.clone().into()).await.map_err(|error: Error| Failure::from(error))?;
         Ok(replies.missing.len())
+    }
+}
+
+/// Asks a Group about a client and its tokens.
+pub(crate) async fn ask<G: Group>(
+    group: &GroupHandle<G>,
+    client: &ClientId,
+    ids: impl IntoIterator<Item = String>,
+    issued: Option<Timestamp>,
+) -> std::result::Result<(), Denied>
+where
+    G::Call: From<ListCall>,
+    G::Reply: TryInto<ListReply>,
+{
+    let client = Subject::Client(client.clone());
+    let subjects = std::iter::once(client).chain(ids.into_iter().map(Subject::Token)).collect();
+    let call = ListCall(Call::Check { subjects, issued });
+    match group.call(&call.into()).await.map(TryInto::try_into) {
+        Ok(Ok(ListReply(Reply::Checked { is_revoked: false }))) => Ok(()),
+        Ok(Ok(ListReply(Reply::Checked { is_revoked: true }))) => Err(Denied::revoked()),
+        Ok(_) => Err(Denied::later("the list of revocations is one of another release")),
+        Err(error) => Err(Denied::later(format!("the list of revocations does not answer: {error}"))),
     }
 }
