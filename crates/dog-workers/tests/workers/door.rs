@@ -108,6 +108,17 @@ async fn what_is_revoked_is_closed_and_refused_also_after_the_end_of_the_process
 }
 
 #[tokio::test]
+async fn who_is_revoked_between_the_admission_and_the_socket_has_none() {
+    let disk = Disk::new();
+    let workerd = start(&disk);
+    let (entry, ann) = (workerd.address(), token("ann", "a-1", 3600));
+    let mut bob = open(entry, &token("bob", "b-1", 3600)).await;
+    is_closed(&mut open(entry, &format!("{ann}&late=1")).await, REVOKED).await;
+    is_refused(entry, &ann, REVOKED).await;
+    assert_eq!(messages(&mut bob).await, 1);
+}
+
+#[tokio::test]
 async fn a_socket_closes_when_its_token_ends_also_if_its_replica_has_left_memory() {
     let disk = Disk::new();
     let workerd = start(&disk);

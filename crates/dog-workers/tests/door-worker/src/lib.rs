@@ -3,6 +3,7 @@
 //! | request | does |
 //! |---|---|
 //! | `GET /ws?token=TOKEN` | opens a socket; the message `renew TOKEN` renews it, any other one answers how many came in this life |
+//! | `GET /ws?token=TOKEN&late=1` | the same, and revokes the client when it has been admitted |
 //! | `POST /revoke?id=ID`, `POST /revoke?client=NAME` | revokes for an hour; answers how many Replicas did not answer |
 //!
 //! On targets other than wasm, this crate is empty.
@@ -20,6 +21,8 @@ use dog_workers::worker;
 use room::Lobby;
 
 dog_workers::export!(Door; Lobby; env = settings);
+
+const HOUR: Duration = Duration::from_secs(3600);
 
 /// The variable `SECRET` signs the tokens.
 fn settings(bindings: &worker::Env) -> Env {
@@ -41,7 +44,7 @@ impl App for Door {
     async fn fetch(&self, request: Request, dog: &Dog<Self>) -> Result<Response> {
         let lobby = dog.group::<Lobby>("lobby");
         if request.method() == Method::POST {
-            let until = dog.now() + Duration::from_secs(3600);
+            let until = dog.now() + HOUR;
             let revocation = match (query_param(&request, "id"), query_param(&request, "client")) {
                 (Some(id), _) => Revocation::token(id, until)?,
                 (None, client) => Revocation::client(&ClientId::new(client.unwrap_or_default())?, until),
@@ -54,7 +57,12 @@ impl App for Door {
             Err(denied) => Err(denied),
         };
         match admitted {
-            Ok(admitted) => Ok(lobby.identify(admitted.client()).await?.fetch_as(request, &admitted).await?),
+            Ok(admitted) => {
+                if query_param(&request, "late").is_some() {
+                    lobby.revoke(&Revocation::client(admitted.client(), dog.now() + HOUR)).await?;
+                }
+                Ok(lobby.identify(admitted.client()).await?.fetch_as(request, &admitted).await?)
+            }
             Err(denied) => Ok(denied.refuse(&request, dog)),
         }
     }

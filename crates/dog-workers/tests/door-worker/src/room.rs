@@ -55,6 +55,10 @@ impl Replica for Room {
     }
 
     async fn on_open(&self, cx: &Context<Self>, socket: &Socket) -> Result {
+        let lobby = cx.dog().group_by_id::<Lobby>(cx.group());
+        if self.expiry.close_if_revoked(&lobby, socket).await? {
+            return Ok(());
+        }
         Ok(self.expiry.watch_by_alarm(cx, socket).await?)
     }
 
