@@ -5,7 +5,7 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::time::Duration;
 
-use dog::internal::Kind;
+use dog::internal::{Kind, Logs};
 use dog::{AutoResponse, Env, Epoch, Error, SocketId};
 use dog_engine::Class;
 use dog_engine::address::{ClassIndex, Object};
@@ -16,7 +16,7 @@ use js_sys::Reflect;
 use wasm_bindgen::{JsCast, JsValue};
 
 use crate::names;
-use crate::outbox::ObjectOutbox;
+use crate::outbox::{ObjectOutbox, TakeAcknowledgement};
 use crate::platform::{AutoResponsePair, ExecutionContext, ObjectState, error_text};
 use crate::sockets::ObjectSockets;
 use crate::storage::SqliteStorage;
@@ -92,11 +92,13 @@ impl WorkersHost {
         let stubs = Rc::new(Stubs::new(bindings, classes.iter().map(|class| class.name), worker.exports));
         Rc::new_cyclic(|this: &Weak<Self>| {
             let weak = Weak::clone(this);
-            let acknowledged = move |answer: &[u8]| {
-                if let Some(host) = weak.upgrade() {
-                    host.acknowledged(answer);
-                }
-            };
+            let acknowledged = Logs::get().map(|_| -> TakeAcknowledgement {
+                Box::new(move |answer| {
+                    if let Some(host) = weak.upgrade() {
+                        host.acknowledged(answer);
+                    }
+                })
+            });
             Self {
                 env,
                 classes,

@@ -4,7 +4,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::rc::Rc;
 
 use dog::http::StatusCode;
-use dog::internal::{Kind, SocketErrorKind};
+use dog::internal::{Kind, Logs, SocketErrorKind};
 use dog::{Close, CloseCode, Error, Message, Response, SocketError};
 use dog_engine::Upgrade;
 use dog_engine::address::Object;
@@ -166,7 +166,7 @@ impl DurableObject {
         match last {
             Ok(Taken::Call(answer)) => answer,
             // All messages of a bundle are from one object. Only a Group sends publications.
-            Ok(_) if is_of_log => self.acknowledgement().unwrap_or(JsValue::UNDEFINED),
+            Ok(_) if Logs::ON && is_of_log => self.acknowledgement().unwrap_or(JsValue::UNDEFINED),
             Ok(_) => JsValue::UNDEFINED,
             Err(error) => Promise::reject(&js_sys::Error::new(&error.to_string())).into(),
         }

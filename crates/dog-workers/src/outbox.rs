@@ -53,12 +53,12 @@ struct Outgoing {
     repeat: Repeat,
 }
 
-/// Takes the answer of a Replica to publications.
-type TakeAcknowledgement = Box<dyn Fn(&[u8])>;
+/// Takes the answer of a Replica to publications, if there can be any.
+pub(crate) type TakeAcknowledgement = Box<dyn Fn(&[u8])>;
 
 /// What waits to leave this object.
 pub(crate) struct ObjectOutbox {
-    acknowledged: TakeAcknowledgement,
+    acknowledged: Option<TakeAcknowledgement>,
     stubs: Rc<Stubs>,
     /// In a request from outside: what the runtime waits for after the response.
     context: Option<ExecutionContext>,
@@ -73,9 +73,8 @@ impl ObjectOutbox {
     pub(crate) fn new(
         stubs: Rc<Stubs>,
         context: Option<ExecutionContext>,
-        acknowledged: impl Fn(&[u8]) + 'static,
+        acknowledged: Option<TakeAcknowledgement>,
     ) -> Rc<Self> {
-        let acknowledged = Box::new(acknowledged);
         let departures = RefCell::new(Departures::new(MOST_UNDER_WAY));
         Rc::new(Self {
             acknowledged,
@@ -226,15 +225,17 @@ impl ObjectOutbox {
                 tracing::warn!(casts, "casts did not reach another object: {error}");
             }
         }
-        match (messages.into_iter().last().and_then(|message| message.answer), outcome) {
-            (Some(answer), outcome) => {
-                // The caller may have given up.
-                let _ = answer.send(outcome);
+        match messages.into_iter().last().and_then(|message| message.answer) {
+            // The caller may have given up.
+            Some(answer) => drop(answer.send(outcome)),
+            None => {
+                if Logs::ON
+                    && let (Ok(answer), Some(acknowledged)) = (outcome, &self.acknowledged)
+                    && answer.is_object()
+                {
+                    acknowledged(&Uint8Array::new(&answer).to_vec());
+                }
             }
-            (None, Ok(acknowledgement)) if Logs::ON && acknowledgement.is_object() => {
-                (self.acknowledged)(&Uint8Array::new(&acknowledgement).to_vec());
-            }
-            (None, _) => {}
         }
     }
 }
