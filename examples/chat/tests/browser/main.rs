@@ -12,10 +12,10 @@ use serde_json::{Value, json};
 
 mod network;
 mod room;
+mod sessions;
 
 dog_test_support::on_both_hosts!(
     three_people_talk,
-    who_logs_in_stays_logged_in,
     the_page_comes_back_by_itself,
     nothing_is_missing_and_nobody_is_announced_twice,
     the_form_says_what_is_wrong_with_a_name,
@@ -122,53 +122,6 @@ async fn three_people_talk(host: Host) {
         ann.wait_for(PEOPLE, &json!([["ann", "bob"]])).await;
         cid.back().await;
         ann.wait_for(PEOPLE, &json!([["ann", "bob"], ["cid"]])).await;
-    })
-    .await;
-    room.stop().await;
-}
-
-async fn who_logs_in_stays_logged_in(host: Host) {
-    let mut room = Room::with_login(host).await;
-    let page = format!("http://{}/", room.address());
-    browse([Look::DESKTOP, Look::PHONE], async |[ann, bob]| {
-        for (window, name) in [(ann, "ann"), (bob, "bob")] {
-            // The name in the address is not obeyed: only the form logs in.
-            window.goto(&format!("{page}?u=eve&topic=cats")).await;
-            window.type_keys(name).await;
-            window.press(&[Window::ENTER]).await;
-            window.wait_for(STATE, &json!("connected")).await;
-        }
-        assert_eq!(ann.eval("document.cookie").await, "", "no script reads the session");
-        ann.wait_for(PEOPLE, &json!([["ann", "bob"]])).await;
-        // The session comes back with the page, and the name cannot be chosen any more.
-        ann.goto(&format!("{page}?u=eve")).await;
-        ann.wait_for(STATE, &json!("connected")).await;
-        ann.wait_for(PEOPLE, &json!([["ann", "bob"]])).await;
-        ann.type_keys("Still me.").await;
-        ann.press(&[Window::ENTER]).await;
-        bob.wait_for(MESSAGES, &json!([["all", "ann", "Still me."]])).await;
-
-        // The page renews the session of a week when half of it is over, in milliseconds 302,400,000.
-        ann.wait_for("renewAt > Date.now() + 300e6", &json!(true)).await;
-        ann.eval("(keepSession(), true)").await;
-        ann.wait_for("renewAt > Date.now() + 300e6", &json!(true)).await;
-        assert_eq!(ann.eval("document.querySelectorAll('#log .error').length").await, 0);
-        assert_eq!(ann.eval(STATE).await, "connected");
-
-        let secret = format!("authorization: Bearer {SECRET}\r\n");
-        assert_eq!(http_with(room.address(), "DELETE", "/users/ann", &secret, "").await.status, 200);
-        ann.wait_for(STATE, &json!("closed")).await;
-        // Who wants another name leaves the session.
-        ann.eval("document.getElementById('rename').click()").await;
-        ann.wait_for("location.search === '' && document.getElementById('room').hidden", &json!(true)).await;
-        ann.type_keys("anna").await;
-        ann.press(&[Window::ENTER]).await;
-        ann.wait_for(PEOPLE, &json!([["anna", "bob"]])).await;
-        // Who was removed has no session any more.
-        assert_eq!(http_with(room.address(), "DELETE", "/users/bob", &secret, "").await.status, 200);
-        bob.wait_for(STATE, &json!("closed")).await;
-        bob.goto(&page).await;
-        bob.wait_for("open === false && document.getElementById('room').hidden", &json!(true)).await;
     })
     .await;
     room.stop().await;
