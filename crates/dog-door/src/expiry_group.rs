@@ -46,7 +46,7 @@ impl<A: Renewable> Expiry<A> {
         G::Reply: TryInto<ListReply>,
     {
         let Some(Tokens { ids, issued }) = self.tokens(socket)? else { return Ok(false) };
-        let asked = ask(group, socket.client(), ids.into_iter().flatten(), issued).await;
+        let asked = ask(group, socket.client(), ids, issued).await;
         if let Err(denied) = &asked {
             socket.close(denied.close_code(), denied.text());
         }
