@@ -1,10 +1,13 @@
 //! A relay like examples/relay: it sends every message to everyone in the room.
 
 use dog::{
-    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, Replica, Request, Response, Result,
-    Socket, To, query_param,
+    App, ClientId, Context, Dog, Env, Failure, Group, GroupContext, Limit, Message, MessageRate, Policy, Replica,
+    Request, Response, Result, Socket, To, query_param,
 };
-use dog_native::{Running, Server};
+use dog_native::{Rate, Running, Server};
+
+/// What is not reached.
+const FAR: u32 = 1_000_000_000;
 
 pub(crate) struct Relay;
 
@@ -19,6 +22,7 @@ impl App for Relay {
 
 pub(crate) struct Room {
     limit: Limit,
+    most_per_client: Option<u32>,
 }
 
 impl Group for Room {
@@ -29,11 +33,16 @@ impl Group for Room {
 
     async fn activate(cx: &GroupContext) -> Result<Self> {
         let limit = cx.env().get().copied().ok_or_else(|| Failure::new("the test sets a limit"))?;
-        Ok(Self { limit })
+        let most_per_client = cx.env().get::<MessageRate>().map(|_| FAR);
+        Ok(Self { limit, most_per_client })
     }
 
     fn limit(&self) -> Limit {
         self.limit
+    }
+
+    fn policy(&self) -> Policy {
+        Policy { max_seats_per_client: self.most_per_client, ..Policy::default() }
     }
 }
 
@@ -52,6 +61,10 @@ impl Replica for Wire {
         Ok(cx.connect(request))
     }
 
+    fn message_rate(cx: &Context<Self>) -> Option<MessageRate> {
+        cx.env().get().copied()
+    }
+
     async fn on_message(&self, _: &Context<Self>, socket: &Socket, message: Message) -> Result {
         Ok(socket.broadcast(message, To::Everyone)?)
     }
@@ -64,4 +77,12 @@ pub(crate) async fn start(limit: u32, workers: usize) -> Running {
 
 pub(crate) fn server(limit: u32, workers: usize) -> Server<Relay> {
     Server::new(Relay).bind("127.0.0.1:0").env(Env::new().with(Limit::new(limit))).workers(workers)
+}
+
+/// The same with every limit that can be set, none of which is reached.
+pub(crate) fn limited(limit: u32, workers: usize) -> Server<Relay> {
+    let env = Env::new().with(Limit::new(limit)).with(MessageRate::per_second(FAR).bytes(FAR.into()));
+    let rate = Rate::per_second(FAR);
+    let server = server(limit, workers).env(env).connections_per_address(rate).requests_per_address(rate);
+    server.groups_per_address(rate)
 }
