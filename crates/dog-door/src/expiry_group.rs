@@ -12,10 +12,10 @@ impl<A: Renewable> Expiry<A> {
     ///
     /// Call it first in [`on_open`](dog::Replica::on_open). [`check_revoked`](crate::RevokeIn::check_revoked) keeps out who was revoked
     /// before the handshake. A client that is revoked while its socket opens is found here: from `on_open` on, a socket is in the
-    /// Group's books. So whoever revokes and then closes sockets ([`revoke`](crate::RevokeIn::revoke), or
-    /// [`store_revocation`](crate::RevokeIn::store_revocation) and [`disconnect`](GroupHandle::disconnect)) either reaches the socket, or
-    /// has stored the revocation before this asks. With [`Accept::on_open_first`](dog::Accept) the client does not receive
-    /// one message.
+    /// Group's books. A caller stores the revocation first and closes sockets after that
+    /// ([`revoke`](crate::RevokeIn::revoke), or [`store_revocation`](crate::RevokeIn::store_revocation) and
+    /// [`disconnect`](GroupHandle::disconnect)). So it reaches the socket, or this call finds the revocation. With
+    /// [`Accept::on_open_first`](dog::Accept) the client receives no message.
     ///
     /// It is one call for each socket. A program whose nodes [follow](crate::Revocations) a list does not need it.
     ///
