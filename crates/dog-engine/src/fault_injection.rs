@@ -43,6 +43,10 @@ pub enum Fault {
     OffsetIsGivenTwice,
     /// A publication is sent while its write is under way.
     SeenBeforeStored,
+    /// A purge of a log in memory is answered, and the log goes on.
+    PurgeIsForgotten,
+    /// One socket that has taken a confirmed publication is not counted.
+    ConfirmationMissesOne,
     /// A socket for which publications wait misses the first of them.
     GateDropsOne,
     /// A Group does not notice that connections have ended with the life of their Replica, when the next life counts its own.

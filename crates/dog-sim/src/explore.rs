@@ -132,6 +132,8 @@ fn fault(bug: Bug) -> Option<Fault> {
         Bug::LostTopicLeave => Some(Fault::TopicLeaveIsLost),
         Bug::OffsetTwice => Some(Fault::OffsetIsGivenTwice),
         Bug::SeenBeforeDurable => Some(Fault::SeenBeforeStored),
+        Bug::ForgottenPurge => Some(Fault::PurgeIsForgotten),
+        Bug::UncountedSocket => Some(Fault::ConfirmationMissesOne),
         Bug::GateThatDrops => Some(Fault::GateDropsOne),
         _ => None,
     }

@@ -102,7 +102,7 @@ impl Group for Hall {
         match dog::query_param(&request, "do").as_deref() {
             Some("panic") => panic_quietly(&self.witness),
             Some("fail") => Err(Failure::new("asked to fail")),
-            Some(verb @ ("publish-two" | "transact")) => {
+            Some(verb @ ("publish-two" | "publish-confirmed" | "reset" | "purge" | "transact")) => {
                 let topic = dog::query_param(&request, "topic").unwrap_or_default();
                 publications::obey_in_group(&self.witness, cx, (verb, &topic)).await;
                 Ok(dog::text_response(StatusCode::OK, "published"))
@@ -321,7 +321,7 @@ impl Desk {
             ("attach", _) => self.attach(socket),
             ("assign", client) => self.assign(cx, socket, &ClientId::new(client)?).await,
             (verb, _) if presence::VERBS.contains(&verb) => presence::obey(&self.witness, cx, socket, verb),
-            (verb, topic) if publications::VERBS.contains(&verb) => {
+            (verb, topic) if publications::is_verb(verb) => {
                 publications::obey(&self.witness, cx, (verb, topic)).await;
             }
             (verb, topic) if topics::is_verb(verb) => {

@@ -1,10 +1,16 @@
-//! What the App publishes in a run, and what it reads of its logs. `logs_of_run`: which topics have a log; `model`: what a log must
-//! have; `disk_log`: what the disk has of it; `subscriber`: what one socket has received of it; `record`: what is known of both; `check`: the check when all is healed.
+//! What the App publishes in a run, and what it reads of its logs. `publisher`: who does; `logs_of_run`: which topics have a log;
+//! `anew`: logs that are reset and purged; `model`: what a log must have; `disk_log`: what the disk has of it; `subscriber`: what one
+//! socket has received of it; `confirmed`: how many sockets publications are said to have reached; `record`: what is known of all;
+//! `check`: the check when all is healed.
 
+pub(crate) mod anew;
 pub(crate) mod check;
+pub(crate) mod confirmed;
 mod disk_log;
 pub(crate) mod logs_of_run;
 pub(crate) mod model;
+mod publication;
+mod publisher;
 pub(crate) mod record;
 pub(crate) mod resuming;
 mod subscriber;
@@ -12,14 +18,15 @@ mod subscription;
 mod transactions;
 
 use dog::{
-    Context, Error, Group, GroupContext, GroupHandle, GroupId, HistoryOrder, HistoryPage, Message, NewPublication,
-    Position, Replica, Request, Response, Result, Socket, Unrecovered,
+    Context, Error, Group, GroupContext, GroupHandle, HistoryOrder, Message, NewPublication, Replica, Request,
+    Response, Result, Socket, Unrecovered,
 };
 use futures_util::future::join;
 use http::StatusCode;
 
 use self::logs_of_run::published;
 use self::model::Page;
+use self::publisher::Publisher;
 use self::transactions::Outcome;
 use crate::parsed::number;
 use crate::witness::Witness;
@@ -28,66 +35,26 @@ use crate::witness::Witness;
 pub(crate) const PUBLISHER: u64 = u64::MAX / 2;
 
 /// The commands of clients that are about publications. [`obey`] runs them.
-pub(crate) const VERBS: &[&str] = &["publish", "publish", "publish-two", "publish-key", "history"];
+pub(crate) const VERBS: &[&str] = &["publish", "publish", "publish-two", "publish-key", "publish-confirmed", "history"];
+
+/// Whether [`obey`] runs this command.
+pub(crate) fn is_verb(verb: &str) -> bool {
+    VERBS.contains(&verb) || anew::VERBS.contains(&verb)
+}
 
 /// The requests of clients that let the App or its Group publish.
 pub(crate) const REQUESTS: &[&str] = &[
     "/publish?do=publish",
     "/publish?do=publish-key",
     "/publish?do=history",
+    "/publish?do=publish-confirmed",
     "/group?do=publish-two",
+    "/group?do=publish-confirmed",
     "/group?do=transact",
 ];
 
 /// How often something with a key is published until it has a position.
 const ATTEMPTS: usize = 3;
-
-/// Who publishes or reads.
-pub(crate) trait Publisher {
-    fn group(&self) -> GroupId;
-    /// Whether it is an object: its publications have an order.
-    fn is_object(&self) -> bool;
-    async fn publish(&self, topic: &str, publication: NewPublication) -> Result<Position, Error>;
-    async fn history(
-        &self,
-        topic: &str,
-        since: Option<&Position>,
-        order: HistoryOrder,
-        limit: usize,
-    ) -> Result<HistoryPage, Error>;
-}
-
-macro_rules! publisher {
-    ([$($of:tt)*] $type:ty, $is_object:literal, $group:expr) => {
-        impl<$($of)*> Publisher for $type {
-            fn group(&self) -> GroupId {
-                $group(self)
-            }
-
-            fn is_object(&self) -> bool {
-                $is_object
-            }
-
-            async fn publish(&self, topic: &str, publication: NewPublication) -> Result<Position, Error> {
-                <$type>::publish(self, topic, publication).await
-            }
-
-            async fn history(
-                &self,
-                topic: &str,
-                since: Option<&Position>,
-                order: HistoryOrder,
-                limit: usize,
-            ) -> Result<HistoryPage, Error> {
-                <$type>::history(self, topic, since, order, limit).await
-            }
-        }
-    };
-}
-
-publisher!([R: Replica] Context<R>, true, |cx: &Self| cx.group());
-publisher!([] GroupContext, true, |cx: &Self| cx.id());
-publisher!([G: Group] GroupHandle<G>, false, |group: &Self| group.id());
 
 /// Runs one of the [`VERBS`] on a topic.
 pub(crate) async fn obey(witness: &Witness, publisher: &impl Publisher, (verb, topic): (&str, &str)) {
@@ -98,6 +65,9 @@ pub(crate) async fn obey(witness: &Witness, publisher: &impl Publisher, (verb, t
             join(publish(witness, publisher, topic), publish(witness, publisher, topic)).await;
         }
         "publish-key" => publish_with_key(witness, publisher, topic).await,
+        "publish-confirmed" => publish_confirmed(witness, publisher, topic, false).await,
+        "publish-to-all" => publish_confirmed(witness, publisher, topic, true).await,
+        verb if anew::VERBS.contains(&verb) => anew::obey(witness, publisher, (verb, topic)).await,
         "history" => read(witness, publisher, topic).await,
         _ => publish(witness, publisher, topic).await,
     }
@@ -173,6 +143,16 @@ async fn publish(witness: &Witness, publisher: &impl Publisher, topic: &'static 
     let (number, publication) = begin(witness, publisher, topic, Calls::Once);
     let answer = publisher.publish(topic, publication).await;
     witness.record().published(number, &answer);
+}
+
+/// Publishes, and is told how many sockets have taken it. `is_exact`: nothing goes wrong meanwhile.
+async fn publish_confirmed(witness: &Witness, publisher: &impl Publisher, topic: &'static str, is_exact: bool) {
+    let (number, publication) = begin(witness, publisher, topic, Calls::Once);
+    witness.record().confirmation_begins(number, (publisher.group(), topic));
+    let answer = publisher.publish_confirmed(topic, publication).await;
+    let mut record = witness.record();
+    record.confirmation_ends((publisher.group(), number), &answer, is_exact);
+    record.published(number, &answer.map(|report| report.position));
 }
 
 /// Publishes again what may not have been published.

@@ -59,6 +59,13 @@ impl TopicRecord {
         holds.map(|((socket, _), _)| *socket).collect()
     }
 
+    /// Returns the sockets that may hear a message for the topic that is sent now: also those that are subscribing.
+    pub(crate) fn hearers(&self, topic: &str) -> BTreeSet<SocketId> {
+        let over = |subscription: &Subscription| matches!(subscription, Subscription::Ended(_));
+        let may_hear = self.0.iter().filter(|((_, of), subscription)| of == topic && !over(subscription));
+        may_hear.map(|((socket, _), _)| *socket).collect()
+    }
+
     fn is_subscribed(&self, socket: SocketId, topic: &str) -> bool {
         matches!(self.of(socket, topic), Some(Subscription::Holds))
     }

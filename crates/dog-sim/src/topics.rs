@@ -53,6 +53,7 @@ pub(crate) async fn obey<R: Replica>(
 /// Subscribes a socket. Sometimes its Group sends to the topic at once: then the socket must hear it.
 async fn subscribe<R: Replica>(witness: &Witness, cx: &Context<R>, socket: &Socket, topic: &str) {
     let was_subscribed = witness.record().topics().subscribe_begins(socket.id(), topic);
+    witness.record().logs().confirmations().subscribes(socket.id(), (cx.group(), topic));
     let subscribed = socket.subscribe(topic).await;
     let mut record = witness.record();
     let now = record.moment();

@@ -176,10 +176,21 @@ impl Watch {
             return record.logs().hears_resumed(socket, message.topic.unwrap_or_default());
         }
         record.hears_publication(socket, message.name.1);
+        if record.logs().confirmations().awaits(message.name.1) && self.has_always_read(socket) {
+            record.logs().confirmations().hears(message.name.1, socket);
+        }
         if let Some(topic) = message.topic {
             let outcome = record.topics().hears(socket, topic, message.name);
             record.check(20, outcome);
         }
+    }
+
+    fn has_always_read(&self, socket: SocketId) -> bool {
+        self.world.upgrade().is_some_and(|world| {
+            let client =
+                world.open_sockets().into_iter().find(|open| open.socket == socket).and_then(|open| open.client);
+            self.is_read(&world, (socket, client))
+        })
     }
 
     /// Whether the client of a socket reads, and has always done so.
@@ -259,7 +270,10 @@ impl Observer for Watch {
 
     fn shows(&self, from: &Life, topic: &LogTopic, (epoch, publications): (&LogEpoch, &[Publication])) {
         let (mut record, life) = (self.witness.record(), from.epoch().as_u64());
-        publications.iter().for_each(|one| record.publication_is_shown(topic.name(), epoch, one, life));
+        for one in publications {
+            record.publication_is_shown(topic.name(), epoch, one, life);
+            record.publication_is_there(epoch, one, life);
+        }
     }
 
     fn sends(&self, from: &Life, epoch: &LogEpoch, publication: &Publication) {

@@ -188,6 +188,9 @@ impl<'run> Workload<'run> {
     /// Publishes, reads the history, or subscribes to what is published.
     fn publish(&mut self) {
         let topic = self.pick(PUBLISHED).to_owned();
+        if self.run.plan().begins_anew && self.happens(80) {
+            return self.begin_anew(&topic);
+        }
         match self.below(10) {
             0..=2 => {
                 let request = self.pick(publications::REQUESTS);
@@ -208,6 +211,16 @@ impl<'run> Workload<'run> {
                 }
                 None => self.connect(),
             },
+        }
+    }
+
+    /// A log is reset or purged, by the App, its Group or a Replica.
+    fn begin_anew(&mut self, topic: &str) {
+        let verb = self.pick(publications::anew::VERBS);
+        match (self.below(3), self.any_open()) {
+            (0, Some(client)) => self.run.command(client, verb, topic),
+            (1, _) => self.request(&format!("/group?do={verb}&topic={topic}")),
+            _ => self.request(&format!("/publish?do={verb}&topic={topic}")),
         }
     }
 

@@ -79,13 +79,15 @@ fn broken_by(bug: Bug) -> &'static [u8] {
         Bug::RepeatedCall => &[14],
         Bug::SparedSocket => &[6],
         // What the client of an event stream says goes the same way.
-        Bug::UntoldMember | Bug::UnnamedReplica => &[6, 7],
+        Bug::UntoldMember => &[6, 7],
+        // A confirmed publication names them, too.
+        Bug::UnnamedReplica => &[6, 7, 17],
         Bug::MissedSocket | Bug::SkippedClient | Bug::KeptTicket => &[8],
         Bug::IgnoredClosing => &[3],
         Bug::LimitlessClient => &[22],
         Bug::UnawaitedSubscription => &[20],
-        Bug::UnnoticedGap | Bug::UnrepeatedHead | Bug::GateThatDrops => &[17],
-        Bug::OffsetTwice | Bug::SeenBeforeDurable => &[18],
+        Bug::UnnoticedGap | Bug::UnrepeatedHead | Bug::GateThatDrops | Bug::UncountedSocket => &[17],
+        Bug::ForgottenPurge | Bug::OffsetTwice | Bug::SeenBeforeDurable => &[18],
         Bug::LostLeave | Bug::RestartedPresence | Bug::LostTopicLeave => &[19],
         _ => &[],
     }

@@ -27,7 +27,7 @@ impl<'run> LogCheck<'run> {
         }
         for group in 0..self.run.plan().groups {
             for topic in PUBLISHED {
-                self.run.request(self.run.any_node(), &format!("/publish?do=publish&topic={topic}&g=g{group}"));
+                self.run.request(self.run.any_node(), &format!("/publish?do=publish-to-all&topic={topic}&g=g{group}"));
             }
         }
     }

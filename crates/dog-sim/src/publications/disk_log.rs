@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dog::{LogEpoch, Position, Timestamp};
 use dog_engine::log::Segment;
 
-use super::model::Kept;
+use super::model::{Anew, Kept};
 use crate::parsed::number;
 
 /// The records of one durable log on disk, by their keys, and all publications that were ever in one.
@@ -14,6 +14,12 @@ pub(crate) struct DiskLog {
     segments: BTreeMap<Vec<u8>, Segment>,
     /// The publications of each epoch, by their offsets.
     epochs: Vec<(LogEpoch, BTreeMap<u64, u64>)>,
+    /// Whether the disk says that it was purged, and it was not used since.
+    is_purged: bool,
+    /// How often it was to be reset and purged, and how often it has begun anew.
+    resets: u64,
+    purges: u64,
+    anew: u64,
 }
 
 impl DiskLog {
@@ -23,6 +29,48 @@ impl DiskLog {
 
     fn newest(&self) -> Option<&Segment> {
         self.segments.values().max_by_key(|segment| segment.place)
+    }
+
+    /// It is to begin anew. Returns the epochs that are known.
+    pub(crate) fn begins_anew(&mut self, anew: Anew) -> Vec<LogEpoch> {
+        match anew {
+            Anew::Reset => self.resets += 1,
+            Anew::Purge => self.purges += 1,
+        }
+        self.epochs.iter().map(|(epoch, _)| epoch.clone()).collect()
+    }
+
+    /// The disk says that the log was purged, or is used.
+    ///
+    /// # Errors
+    /// Nobody has purged it.
+    pub(crate) fn is_named(&mut self, is_purged: bool) -> Result<(), String> {
+        if is_purged && self.purges == 0 {
+            return Err("a log is purged, and nobody has asked for it".into());
+        }
+        self.is_purged = is_purged;
+        Ok(())
+    }
+
+    /// The log was purged, and all of it is deleted: nothing of these epochs is on disk.
+    pub(crate) fn check_purged(&self, gone: &[LogEpoch]) -> Result<(), String> {
+        match self.segments.values().find(|segment| gone.contains(&segment.epoch)) {
+            Some(left) => Err(format!("a log was purged, and the disk has {:?} of {:?}", left.place, left.epoch)),
+            None => Ok(()),
+        }
+    }
+
+    /// A record is the first of a log that has begun anew, or that was removed before.
+    fn begins(&mut self, epoch: &LogEpoch, is_anew: bool) -> Result<(), String> {
+        self.anew += u64::from(is_anew);
+        if self.anew > self.resets + self.purges {
+            return Err(format!("a durable log has begun anew with {epoch:?}, and nobody has asked for it"));
+        }
+        // One that has had no publication is the same for all if it begins again.
+        if self.epoch(epoch).is_some_and(|publications| !publications.is_empty()) {
+            return Err(format!("a durable log begins anew with {epoch:?}, which it had before"));
+        }
+        Ok(())
     }
 
     /// Whether this publication was ever stored.
@@ -53,6 +101,14 @@ impl DiskLog {
                 newest.place
             ));
         }
+        match self.newest().map(|newest| newest.place.resets) {
+            Some(resets) if place.resets < resets => {
+                return Err(format!("{place:?} of a log is stored that has begun anew {resets} times"));
+            }
+            Some(resets) if place.resets > resets => self.begins(&epoch, true)?,
+            Some(_) => {}
+            None => self.begins(&epoch, false)?,
+        }
         if self.epoch(&epoch).is_none() {
             self.epochs.push((epoch.clone(), BTreeMap::new()));
         }
@@ -77,12 +133,15 @@ impl DiskLog {
         Ok(stored)
     }
 
-    /// A record is deleted.
+    /// A record is deleted. `removes`: its write removes the log.
     ///
     /// # Errors
     /// The log has to keep something of it.
-    pub(crate) fn deletes(&mut self, key: &[u8], kept: Kept, now: Timestamp) -> Result<(), String> {
+    pub(crate) fn deletes(&mut self, key: &[u8], removes: bool, kept: Kept, now: Timestamp) -> Result<(), String> {
         let Some(deleted) = self.segments.remove(key) else { return Ok(()) };
+        if removes && self.is_purged && self.segments.is_empty() {
+            return Ok(());
+        }
         let Some(newest) = self.newest().filter(|newest| newest.place >= deleted.place) else {
             return Err(format!("the newest record of a durable log is deleted: {:?}", deleted.place));
         };
@@ -141,7 +200,32 @@ mod tests {
         }
         store(&mut log(), &segment("e", (0, 5), &[75])).unwrap();
         store(&mut log(), &segment("e", (1, 1), &[75])).unwrap_err();
-        store(&mut log(), &segment("f", (1, 1), &[71])).unwrap();
+        store(&mut log(), &segment("f", (1, 1), &[71])).unwrap_err();
+        let mut reset = log();
+        reset.begins_anew(Anew::Reset);
+        store(&mut reset, &segment("f", (1, 1), &[71])).unwrap();
+        store(&mut reset, &segment("e", (0, 5), &[75])).unwrap_err();
+        store(&mut reset, &segment("g", (2, 1), &[76])).unwrap_err();
+    }
+
+    #[test]
+    fn a_purged_log_is_removed_and_begins_with_another_epoch() {
+        let (mut log, now) = (log(), Timestamp::from_millis(1000));
+        log.is_named(true).unwrap_err();
+        let known = log.begins_anew(Anew::Purge);
+        store(&mut log, &segment("f", (1, 1), &[])).unwrap();
+        log.check_purged(&known).unwrap_err();
+        for first in [1, 3] {
+            log.deletes(&SegmentPlace { resets: 0, first }.key("a"), false, KEPT, now).unwrap();
+        }
+        log.check_purged(&known).unwrap();
+        let last = SegmentPlace { resets: 1, first: 1 }.key("a");
+        log.clone().deletes(&last, true, KEPT, now).unwrap_err();
+        log.is_named(true).unwrap();
+        log.clone().deletes(&last, false, KEPT, now).unwrap_err();
+        log.deletes(&last, true, KEPT, now).unwrap();
+        store(&mut log.clone(), &segment("e", (0, 1), &[75])).unwrap_err();
+        store(&mut log, &segment("g", (0, 1), &[75])).unwrap();
     }
 
     #[test]
@@ -158,13 +242,13 @@ mod tests {
     fn only_what_the_bounds_drop_is_deleted() {
         let delete = |first, second: u64| {
             let place = SegmentPlace { resets: 0, first };
-            log().deletes(&place.key("a"), KEPT, Timestamp::from_millis(1000 * second))
+            log().deletes(&place.key("a"), false, KEPT, Timestamp::from_millis(1000 * second))
         };
         delete(1, 11).unwrap_err();
         delete(1, 12).unwrap();
         delete(3, 99).unwrap_err();
         let mut log = log();
         store(&mut log, &segment("e", (0, 5), &[75])).unwrap();
-        log.deletes(&SegmentPlace { resets: 0, first: 1 }.key("a"), KEPT, Timestamp::from_millis(5000)).unwrap();
+        log.deletes(&SegmentPlace { resets: 0, first: 1 }.key("a"), false, KEPT, Timestamp::from_millis(5000)).unwrap();
     }
 }

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use dog::{Log, ROOM};
 
+use super::model::Kept;
+
 /// The topics that something is published to. The last one has no log.
 pub(crate) const PUBLISHED: &[&str] = &[ROOM, "a", "b", "c"];
 
@@ -47,5 +49,14 @@ impl LogsOfRun {
             "b" => begin().publications(1000).age(short),
             _ => Log::none(),
         }
+    }
+
+    /// What a log of them keeps. `None`: the topic has none.
+    pub(super) fn kept(self, topic: &str) -> Option<Kept> {
+        self.log(topic).bounds().map(|bounds| Kept {
+            publications: bounds.publications.into(),
+            age: bounds.age,
+            is_durable: self.log(topic).is_durable(),
+        })
     }
 }

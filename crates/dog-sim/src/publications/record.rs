@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use dog::{Error, GroupId, Position, SocketId, Timestamp, Unrecovered};
 
+use super::confirmed::Confirmations;
 use super::disk_log::DiskLog;
 use super::logs_of_run::LogsOfRun;
-use super::model::{Kept, LogModel, Page, Place};
+use super::model::{LogModel, Page, Place};
+use super::publication::Publication;
 use super::subscription::Subscription;
 use super::transactions::TransactionRecord;
 
@@ -23,23 +25,6 @@ const KEY_AGE: Duration = Duration::from_secs(300);
 
 /// The time, and the current life of the Group that it is about.
 pub(crate) type Now = (Timestamp, u64);
-
-/// A publication of the run.
-#[derive(Clone, Debug)]
-struct Publication {
-    group: GroupId,
-    topic: &'static str,
-    /// The moment at which it is made.
-    made: u64,
-    /// The life that publishes it, if that is one of an object and calls only once.
-    ordered_for: Option<u64>,
-    has_key: bool,
-    places: Vec<Place>,
-    /// It has been called for, and may be published: there is no answer, or one that does not deny it.
-    may_come: bool,
-    /// An error has said that it is not published.
-    is_refused: bool,
-}
 
 /// The publications of a life to one epoch of a log, by their numbers, with their offsets.
 type Ordered = BTreeMap<(u64, GroupId, &'static str, usize), BTreeMap<u64, u64>>;
@@ -61,8 +46,7 @@ pub(crate) struct LogRecord {
     /// The durable logs on disk.
     disk: BTreeMap<(GroupId, &'static str), DiskLog>,
     transactions: Vec<TransactionRecord>,
-    /// Up to which offset each durable log was acknowledged.
-    acknowledged: BTreeMap<(GroupId, &'static str), u64>,
+    confirmations: Confirmations,
     /// When the node of a life of each Group was struck off last.
     superseded: BTreeMap<GroupId, Timestamp>,
     /// How often something has been sent or subscribed: moments of the run.
@@ -82,7 +66,7 @@ impl LogRecord {
             keys: BTreeMap::new(),
             disk: BTreeMap::new(),
             transactions: Vec::new(),
-            acknowledged: BTreeMap::new(),
+            confirmations: Confirmations::default(),
             superseded: BTreeMap::new(),
             moment: 0,
         }
@@ -130,10 +114,13 @@ impl LogRecord {
         match answer {
             Ok(position) => {
                 publication.may_come = true;
-                let of = (publication.group, topic);
+                let (of, made) = ((publication.group, topic), publication.made);
                 self.is_shown(number, topic, (position, None), now)?;
-                let acknowledged = self.acknowledged.entry(of).or_default();
-                *acknowledged = position.offset().max(*acknowledged);
+                // What was published before may be answered later.
+                let is_gone = self.gone(of, position).is_some_and(|gone| gone < made);
+                if is_gone && !self.may_be_old(of.0, now.0) {
+                    return Err(format!("publication {number} has {position}, and that log had begun anew before"));
+                }
                 Ok(())
             }
             Err(error) if error.is_no_log() && self.of_run.kept(topic).is_some() => {
@@ -284,7 +271,8 @@ impl LogRecord {
     fn check_lost(&self, of: (GroupId, &'static str), (now, life): Now) -> Result<(), String> {
         let epochs = self.logs.get(&of).map_or(0, LogModel::epochs);
         let has_ended = !self.is_durable(of.1) && self.shown.get(&of).is_none_or(|(_, shown)| *shown != life);
-        if epochs > 1 || has_ended || self.may_be_old(of.0, now) {
+        let may_be_anew = self.logs.get(&of).is_some_and(LogModel::may_be_anew);
+        if epochs > 1 || has_ended || may_be_anew || self.may_be_old(of.0, now) {
             Ok(())
         } else {
             Err(format!("the log of {:?} is said to be lost, and goes on", of.1))
@@ -323,6 +311,10 @@ impl LogRecord {
         };
         let heads = log.heads();
         let Some(head) = heads.last().map(|head| (heads.len() - 1, *head)) else { return Ok(()) };
+        if log.may_be_gone(head) {
+            // Who has missed its end is told only if the Replica knew it.
+            return Ok(());
+        }
         let own = self
             .subscribers
             .iter()
@@ -340,6 +332,11 @@ impl LogRecord {
         }
     }
 
+    /// What is known of confirmed publications.
+    pub(crate) fn confirmations(&mut self) -> &mut Confirmations {
+        &mut self.confirmations
+    }
+
     /// Whether a Group has to stay in memory for its logs.
     pub(crate) fn keep(&self, group: GroupId, now: Timestamp) -> bool {
         let mut in_memory = self
@@ -354,14 +351,4 @@ impl LogRecord {
 /// Whether an error says that nothing was published.
 fn is_denied(error: &Error) -> bool {
     error.is_no_log() || error.is_closed() || error.is_too_many() || error.is_storage()
-}
-
-impl LogsOfRun {
-    pub(super) fn kept(self, topic: &str) -> Option<Kept> {
-        self.log(topic).bounds().map(|bounds| Kept {
-            publications: bounds.publications.into(),
-            age: bounds.age,
-            is_durable: self.log(topic).is_durable(),
-        })
-    }
 }

@@ -24,6 +24,8 @@ pub(crate) async fn resume<R: Replica>(witness: &Witness, cx: &Context<R>, socke
     let (since, was_subscribed, asked) = {
         let mut record = witness.record();
         let pick = record.random.number();
+        record.logs().confirmations().is_uneven(socket.id());
+        record.logs().confirmations().subscribes(socket.id(), of);
         let Some(since) = record.logs().position_to_resume(of, pick) else { return };
         let was_subscribed = topic == ROOM || record.topics().subscribe_begins(socket.id(), topic);
         (since, was_subscribed, record.now_of(cx.group()))

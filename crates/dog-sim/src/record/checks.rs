@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use dog::{
     Alarm, Bytes, ClientId, ConnectionId, Epoch, Error, GroupId, LogEpoch, Position, PresenceNews, PresencePage,
-    PresenceVersion, Publication, ReplicaId, SocketId, Timestamp,
+    PresenceVersion, Publication, PublicationReport, ROOM, ReplicaId, SocketId, Timestamp,
 };
 use dog_engine::log::LogEntries;
 use dog_engine::presence::{Following, PresenceChanges};
@@ -135,6 +135,60 @@ impl RunRecord {
         let now = (self.now, life);
         let outcome = self.logs().is_shown(number, topic, (&position, Some(publication.at)), now);
         self.check(18, outcome);
+    }
+
+    /// Promise 18: what is shown was not gone before. What a life shows that is over is not said to be right.
+    pub(crate) fn publication_is_there(&mut self, epoch: &LogEpoch, publication: &Publication, life: u64) {
+        let Some(number) = number(&publication.message) else { return };
+        let group = self.logs().group_of(number);
+        if group.is_some_and(|group| self.current_life(*group.as_bytes()) == life) {
+            let position = Position::new(epoch.clone(), publication.offset);
+            let outcome = self.logs().check_not_gone(number, &position);
+            self.check(18, outcome);
+        }
+    }
+
+    /// A confirmed publication is called for: these sockets may take it.
+    pub(crate) fn confirmation_begins(&mut self, number: u64, (group, topic): (GroupId, &'static str)) {
+        let open = self.open_sockets_of(group).map(|(socket, _)| socket).collect::<BTreeSet<_>>();
+        let (may_take, subscribed) = match topic {
+            ROOM => (open.clone(), open),
+            topic => (&open & &self.topics.hearers(topic), &open & &self.topics.subscribers(topic)),
+        };
+        // What comes while `on_open` runs waits for it.
+        let opening = self.sockets.iter().filter(|(_, record)| !record.opened || record.running == Some("on_open"));
+        let opening: Vec<SocketId> = opening.map(|(socket, _)| *socket).collect();
+        opening.into_iter().for_each(|socket| self.logs().confirmations().is_uneven(socket));
+        self.logs().confirmations().begins(number, (group, topic), (may_take, subscribed));
+    }
+
+    /// Promise 17: a confirmed publication has reached as many sockets as it is said to have. `is_exact`: nothing goes wrong, so
+    /// that it has reached all that are open still. A Replica may not count those that were told of a loss, or if the log begins here.
+    pub(crate) fn confirmation_ends(
+        &mut self,
+        (group, number): (GroupId, u64),
+        report: &Result<PublicationReport, Error>,
+        is_exact: bool,
+    ) {
+        let Ok(PublicationReport { position, sockets, missing }) = report else {
+            return self.logs.confirmations().fails(number);
+        };
+        // An old life of the Group asks others than those who have the publication from the new one.
+        let may_be_old = self.logs.may_be_old(group, self.now);
+        let records = &self.sockets;
+        let is_counted = |socket| {
+            let replica = records.get(&socket).and_then(|record: &SocketRecord| record.replica);
+            !may_be_old && replica.is_some_and(|replica| missing.iter().all(|(missing, _)| *missing != replica))
+        };
+        let outcome = self.logs.confirmations().ends(number, *sockets, is_counted);
+        let is_open = |socket: &SocketId| records.get(socket).is_some_and(|record| record.is_open);
+        let mut may_miss = |socket| position.offset() == 1 || self.logs.confirmations().may_be_late(socket);
+        let outcome = outcome.and_then(|mut must_take| {
+            must_take.retain(|socket| is_open(socket) && (is_counted(*socket) || !may_miss(*socket)));
+            let is_right = !is_exact || *sockets >= must_take.len();
+            if is_right { Ok(()) } else { Err(format!("{must_take:?} must have publication {number}: {report:?}")) }
+        });
+        self.check(17, outcome);
     }
 
     /// A life of a Group sends a publication to those who may be subscribed. What a life sends that is over does not count.

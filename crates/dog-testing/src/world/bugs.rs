@@ -69,13 +69,17 @@ pub enum Bug {
     OffsetTwice,
     /// A publication is seen before it is durable. Needs the feature `bugs`.
     SeenBeforeDurable,
+    /// A log in memory that is purged goes on. Needs the feature `bugs`.
+    ForgottenPurge,
+    /// One socket that has taken a confirmed publication is not counted. Needs the feature `bugs`.
+    UncountedSocket,
     /// A socket for which publications wait misses the first of them. Needs the feature `bugs`.
     GateThatDrops,
 }
 
 impl Bug {
     /// All bugs.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 34] = [
         Self::ForgottenBooks,
         Self::LeakedSeat,
         Self::UnawaitedJoin,
@@ -107,6 +111,8 @@ impl Bug {
         Self::LostTopicLeave,
         Self::OffsetTwice,
         Self::SeenBeforeDurable,
+        Self::ForgottenPurge,
+        Self::UncountedSocket,
         Self::GateThatDrops,
     ];
 
@@ -144,6 +150,8 @@ impl Bug {
             Self::LostTopicLeave => "lost-topic-leave",
             Self::OffsetTwice => "offset-twice",
             Self::SeenBeforeDurable => "seen-before-durable",
+            Self::ForgottenPurge => "forgotten-purge",
+            Self::UncountedSocket => "uncounted-socket",
             Self::GateThatDrops => "gate-that-drops",
         }
     }

@@ -189,9 +189,7 @@ impl Mail {
         if self.core().has_bug(Bug::UnawaitedJoin) && matches!(call, ReplicaCall::UpdateView(_)) {
             return self.do_not_await(object, call, reply);
         }
-        if let ReplicaCall::Deliver(delivery) = &call {
-            self.core().observe(|observer| observer.asks(to.replica, &delivery.message));
-        }
+        self.observe_call(from, to.replica, &call);
         self.traffic().count(&call);
         let label = labels::replica_call(&call);
         // Broadcasts and whispers come at most once, and gossip calls the user's code.
@@ -248,6 +246,24 @@ impl Mail {
         self.core().clock().later(UNAWAITED, move || lives.get_or_begin(to).replica().call(call, Reply::new(drop)));
     }
 
+    /// A life calls a Replica.
+    fn observe_call(&self, from: &Life, to: ReplicaId, call: &ReplicaCall) {
+        match call {
+            ReplicaCall::Deliver(delivery) => self.core().observe(|observer| observer.asks(to, &delivery.message)),
+            ReplicaCall::Publication(delivery) => self.observe_publication(from, delivery),
+            _ => {}
+        }
+    }
+
+    /// A Group sends a publication.
+    fn observe_publication(&self, from: &Life, delivery: &PublicationDelivery) {
+        let PublicationDelivery { topic, epoch, publication, .. } = delivery;
+        self.core().observe(|observer| {
+            observer.shows(from, topic, (epoch, std::slice::from_ref(publication)));
+            observer.sends(from, epoch, publication);
+        });
+    }
+
     pub(super) fn cast_replicas(self: &Rc<Self>, from: &Rc<Life>, to: &Targets, cast: &ReplicaCast) {
         if !from.is_alive() {
             return;
@@ -261,12 +277,8 @@ impl Mail {
                 self.core().observe(|observer| observer.addresses(from, to, &delivery.message));
                 (MessageKind::Delivery, "Deliver to a topic")
             }
-            ReplicaCast::Publication(PublicationDelivery { topic, epoch, publication, .. }) => {
-                let shown = (epoch, std::slice::from_ref(publication));
-                self.core().observe(|observer| {
-                    observer.shows(from, topic, shown);
-                    observer.sends(from, epoch, publication);
-                });
+            ReplicaCast::Publication(delivery) => {
+                self.observe_publication(from, delivery);
                 // It can be lost: the Replica notices that, and fetches it.
                 (MessageKind::Repeatable, "Publication")
             }

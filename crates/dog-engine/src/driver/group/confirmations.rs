@@ -10,6 +10,7 @@ use crate::address::Targets;
 use crate::driver::calls::answers_within;
 use crate::driver::object::start;
 use crate::driver::quota::{InProgress, Quota};
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::Transport;
 use crate::message::{GroupAnswer, PublicationDelivery, ReplicaAnswer, ReplicaCall};
 use crate::reply::Reply;
@@ -61,6 +62,7 @@ pub(super) fn confirm<G: Speaks>(group: &Rc<G>, position: Position, confirming: 
     start(group, async move {
         let Confirming { calls, admission } = confirming;
         let (sockets, missing) = reached(answers_within(&host, calls, ANSWERED_WITHIN, None).await);
+        let sockets = if is_planted(Fault::ConfirmationMissesOne) { sockets.saturating_sub(1) } else { sockets };
         drop(admission);
         reply.send(Ok(GroupAnswer::Log(LogVerbAnswer::Confirmed { position, sockets, missing })));
     });

@@ -1,16 +1,20 @@
-//! What the disk says of durable logs, and what transactions have published: promises 11 and 18.
+//! What the disk says of durable logs, what transactions have published, and which logs have begun anew: promises 11 and 18.
 
 use std::time::Duration;
 
-use dog::{GroupId, Position, Timestamp};
+use dog::{Error, GroupId, LogEpoch, Position, Timestamp};
 use dog_engine::log::{LogEntries, Segment};
 
-use super::LogRecord;
+use super::{LogRecord, Now};
 use crate::publications::logs_of_run::PUBLISHED;
+use crate::publications::model::{Anew, LogModel};
 use crate::publications::transactions::{Outcome, TransactionRecord};
 
 /// For this time after the node of a Group was struck off, its old life may still answer, with what it knew then.
 const OLD_LIFE_ANSWERS: Duration = Duration::from_secs(20);
+
+/// The key that names a stored log begins with this, and the topic follows.
+const NAMES: &[u8] = b"\x01\0";
 
 impl LogRecord {
     /// Records of logs are on disk, or are deleted there.
@@ -36,14 +40,76 @@ impl LogRecord {
                 }
             }
         }
+        let named =
+            |key: &[u8]| PUBLISHED.iter().find(|topic| key.strip_prefix(NAMES) == Some(topic.as_bytes())).copied();
+        let names: Vec<_> = records.iter().filter_map(|(key, record)| Some((named(key)?, record))).collect();
         for (topic, key, record) in of_logs() {
             if let (None, Some(kept), Some(disk)) =
                 (record, self.of_run.kept(topic), self.disk.get_mut(&(group, topic)))
             {
-                disk.deletes(key, kept, now)?;
+                let removes = names.iter().any(|(of, record)| *of == topic && record.is_none());
+                disk.deletes(key, removes, kept, now)?;
             }
         }
-        Ok(())
+        names.into_iter().try_for_each(|(topic, record)| {
+            let is_purged = record.as_ref().is_some_and(|record| !record.is_empty());
+            self.disk.entry((group, topic)).or_default().is_named(is_purged)
+        })
+    }
+
+    /// A log is to begin anew. Returns the epochs that it has had, as far as is known.
+    pub(crate) fn begins_anew(&mut self, of: (GroupId, &'static str), anew: Anew) -> Vec<LogEpoch> {
+        let mut known = self.log(of.0, of.1).map(LogModel::begins_anew).unwrap_or_default();
+        if self.is_durable(of.1) {
+            known.extend(self.disk.entry(of).or_default().begins_anew(anew));
+        }
+        known
+    }
+
+    /// This is the answer. If the log has begun anew, none of the epochs that it had before is shown again.
+    pub(crate) fn has_begun_anew(
+        &mut self,
+        of: (GroupId, &'static str),
+        anew: Anew,
+        known: &[LogEpoch],
+        answer: &Result<Option<Position>, Error>,
+        now: Now,
+    ) -> Result<(), String> {
+        let has_log = self.of_run.kept(of.1).is_some();
+        self.moment += 1;
+        let moment = self.moment;
+        match answer {
+            Err(error) if error.is_no_log() && has_log => Err(format!("{anew:?} of {:?}, {has_log}: {error}", of.1)),
+            Err(_) => Ok(()),
+            Ok(_) if !has_log => Err(format!("{anew:?} of {:?}, which has no log", of.1)),
+            // An old life may have answered, which knows another log.
+            Ok(_) if self.may_be_old(of.0, now.0) => Ok(()),
+            Ok(Some(start)) if start.offset() != 0 || known.contains(start.epoch()) => {
+                Err(format!("the log of {:?} begins anew at {start}, and has had {known:?}", of.1))
+            }
+            Ok(_) => {
+                self.log(of.0, of.1).into_iter().for_each(|log| log.has_begun_anew(known, moment));
+                let disk = self.disk.get(&of).filter(|_| anew == Anew::Purge);
+                disk.map_or(Ok(()), |disk| disk.check_purged(known))
+            }
+        }
+    }
+
+    /// Since which moment the epoch of a position is gone, because its log has begun anew.
+    pub(super) fn gone(&self, of: (GroupId, &'static str), position: &Position) -> Option<u64> {
+        self.logs.get(&of).and_then(|log| log.gone(position.epoch()))
+    }
+
+    /// The current life of a Group shows a publication.
+    ///
+    /// # Errors
+    /// It was gone before.
+    pub(crate) fn check_not_gone(&self, number: u64, position: &Position) -> Result<(), String> {
+        let Some(publication) = self.publications.get(&number) else { return Ok(()) };
+        match self.gone((publication.group, publication.topic), position) {
+            Some(_) => Err(format!("publication {number} is shown at {position}, and its log had begun anew before")),
+            None => Ok(()),
+        }
     }
 
     /// Whether the disk has this publication, or has had it.
@@ -102,7 +168,7 @@ impl LogRecord {
     }
 
     /// Whether an old life of a Group may have answered.
-    pub(super) fn may_be_old(&self, group: GroupId, now: Timestamp) -> bool {
+    pub(crate) fn may_be_old(&self, group: GroupId, now: Timestamp) -> bool {
         self.superseded.get(&group).is_some_and(|at| now < *at + OLD_LIFE_ANSWERS)
     }
 }

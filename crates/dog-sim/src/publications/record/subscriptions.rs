@@ -16,6 +16,7 @@ impl LogRecord {
     pub(crate) fn subscribed(&mut self, socket: SocketId, group: GroupId, topic: &'static str) {
         self.moment += 1;
         let subscriber = Subscriber::new(self.moment);
+        self.confirmations.subscribes(socket, (group, topic));
         self.subscribers.insert((socket, topic), Subscription::new(group, Some(subscriber)));
     }
 
@@ -124,6 +125,7 @@ impl LogRecord {
                 && let Some(subscriber) = of.resumed.back_mut().or(of.current.as_mut())
             {
                 subscriber.is_told(now);
+                self.confirmations.is_uneven(socket);
             }
         }
     }

@@ -29,6 +29,7 @@ use crate::driver::calls::{ANSWER_DEADLINE, deadline_passed, unexpected_answer};
 use crate::driver::group::confirmations::{Confirming, confirm};
 use crate::driver::group::verbs::ask_itself;
 use crate::driver::object::start;
+use crate::fault_injection::{Fault, is_planted};
 use crate::host::{Host, HostObserver, Scheduler};
 use crate::log::{AnswerBounds, PageOrder};
 use crate::message::{GroupAnswer, MissedAnswer, MissedCall};
@@ -178,7 +179,7 @@ fn answer_from_memory<G: Publishes>(group: &Rc<G>, asked: Asked) -> Result<Outco
         }
         Asked::Verb(LogVerb::Purge { topic }, _) => {
             let is_here = logs.borrow_mut().place(&topic) == Place::Memory;
-            if is_here {
+            if is_here && !is_planted(Fault::PurgeIsForgotten) {
                 begin_again(group, &topic, new_epoch(&**group.core().host()))?;
                 logs.borrow_mut().purge(&topic);
             }
