@@ -94,7 +94,7 @@ impl Group for Hall {
     }
 
     async fn on_presence_reset(&self, cx: &GroupContext) -> Result {
-        self.witness.record().presence_begins_anew((cx.id(), self.activation.life()), cx.now());
+        self.witness.record().presence_begins_again((cx.id(), self.activation.life()), cx.now());
         Ok(())
     }
 

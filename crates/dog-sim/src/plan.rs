@@ -32,7 +32,7 @@ pub(crate) struct Plan {
     /// How many of 1,000 actions are about publications.
     pub(crate) publications: u32,
     /// Whether logs are reset and purged. In half of the runs they are not, because what such a run has lost may be gone with its log.
-    pub(crate) begins_anew: bool,
+    pub(crate) begins_again: bool,
     /// How many of 1,000 actions are about presence.
     pub(crate) presence: u32,
 }
@@ -69,7 +69,7 @@ impl Plan {
             activations_fail: if cuts > 0 { *random.pick(&[0, 50]) } else { 0 },
             // A log in memory keeps its Group there, so that most runs are without one.
             publications: if seed % 5 < 2 { 300 } else { 0 },
-            begins_anew: (seed / 30) % 2 == 1,
+            begins_again: (seed / 30) % 2 == 1,
             presence: if presence::of_seed(seed).is_some() { 200 } else { 0 },
         }
     }

@@ -1,9 +1,8 @@
 //! What the App publishes in a run, and what it reads of its logs. `publisher`: who does; `logs_of_run`: which topics have a log;
-//! `anew`: logs that are reset and purged; `model`: what a log must have; `disk_log`: what the disk has of it; `subscriber`: what one
+//! `resets`: logs that are reset and purged; `model`: what a log must have; `disk_log`: what the disk has of it; `subscriber`: what one
 //! socket has received of it; `confirmed`: how many sockets publications are said to have reached; `record`: what is known of all;
 //! `check`: the check when all is healed.
 
-pub(crate) mod anew;
 pub(crate) mod check;
 pub(crate) mod confirmed;
 mod disk_log;
@@ -12,6 +11,7 @@ pub(crate) mod model;
 mod publication;
 mod publisher;
 pub(crate) mod record;
+pub(crate) mod resets;
 pub(crate) mod resuming;
 mod subscriber;
 mod subscription;
@@ -39,7 +39,7 @@ pub(crate) const VERBS: &[&str] = &["publish", "publish", "publish-two", "publis
 
 /// Whether [`obey`] runs this command.
 pub(crate) fn is_verb(verb: &str) -> bool {
-    VERBS.contains(&verb) || anew::VERBS.contains(&verb)
+    VERBS.contains(&verb) || resets::VERBS.contains(&verb)
 }
 
 /// The requests of clients that let the App or its Group publish.
@@ -67,7 +67,7 @@ pub(crate) async fn obey(witness: &Witness, publisher: &impl Publisher, (verb, t
         "publish-key" => publish_with_key(witness, publisher, topic).await,
         "publish-confirmed" => publish_confirmed(witness, publisher, topic, false).await,
         "publish-to-all" => publish_confirmed(witness, publisher, topic, true).await,
-        verb if anew::VERBS.contains(&verb) => anew::obey(witness, publisher, (verb, topic)).await,
+        verb if resets::VERBS.contains(&verb) => resets::obey(witness, publisher, (verb, topic)).await,
         "history" => read(witness, publisher, topic).await,
         _ => publish(witness, publisher, topic).await,
     }

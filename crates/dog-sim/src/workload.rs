@@ -188,8 +188,8 @@ impl<'run> Workload<'run> {
     /// Publishes, reads the history, or subscribes to what is published.
     fn publish(&mut self) {
         let topic = self.pick(PUBLISHED).to_owned();
-        if self.run.plan().begins_anew && self.happens(80) {
-            return self.begin_anew(&topic);
+        if self.run.plan().begins_again && self.happens(80) {
+            return self.begin_again(&topic);
         }
         match self.below(10) {
             0..=2 => {
@@ -215,8 +215,8 @@ impl<'run> Workload<'run> {
     }
 
     /// A log is reset or purged, by the App, its Group or a Replica.
-    fn begin_anew(&mut self, topic: &str) {
-        let verb = self.pick(publications::anew::VERBS);
+    fn begin_again(&mut self, topic: &str) {
+        let verb = self.pick(publications::resets::VERBS);
         match (self.below(3), self.any_open()) {
             (0, Some(client)) => self.run.command(client, verb, topic),
             (1, _) => self.request(&format!("/group?do={verb}&topic={topic}")),

@@ -82,13 +82,3 @@ fn an_alarm_that_fails_rings_again_after_a_delay_that_doubles_up_to_five_minutes
     let delays: Vec<_> = rings.windows(2).map(|two| two[1].since(two[0]).as_secs_f64()).collect();
     assert_eq!(delays, [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 300.0, 300.0]);
 }
-
-#[cfg(twins)]
-#[path = "../../dog-conformance/tests/twins/mod.rs"]
-mod twins;
-
-#[cfg(twins)]
-#[test]
-fn two_groups_of_one_name_do_not_compile() {
-    let _ = dog_testing::Cluster::new(twins::Twins);
-}

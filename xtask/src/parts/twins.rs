@@ -9,7 +9,7 @@ use crate::step::{Step, text};
 use crate::workspace::Workspace;
 
 /// The tests with such an App, in two packages.
-const TESTS: &[&str] = &["kit", "tracing"];
+const TESTS: &[&str] = &["twins", "tracing"];
 
 /// Checks it for the hosts that are not Workers. A wrapper of the compiler adds the flag to all packages of the workspace:
 /// `cargo rustc` would add it to one target only, but builds one package, and many dependencies again with other features.

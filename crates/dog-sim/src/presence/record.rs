@@ -284,7 +284,7 @@ impl PresenceRecord {
 
     /// A life of a Group begins a new presence. It may not, if a Replica has told it before what it knows, and follows still.
     /// `sockets`: the open sockets of a life of a Replica.
-    pub(crate) fn begins_anew(
+    pub(crate) fn begins_again(
         &mut self,
         group: (GroupId, u64),
         faults: Faults,

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use dog::{LogEpoch, Position, Timestamp};
 use dog_engine::log::Segment;
 
-use super::model::{Anew, Kept};
+use super::model::{Kept, LogReset};
 use crate::parsed::number;
 
 /// The records of one durable log on disk, by their keys, and all publications that were ever in one.
@@ -16,10 +16,10 @@ pub(crate) struct DiskLog {
     epochs: Vec<(LogEpoch, BTreeMap<u64, u64>)>,
     /// Whether the disk says that it was purged, and it was not used since.
     is_purged: bool,
-    /// How often it was to be reset and purged, and how often it has begun anew.
+    /// How often it was to be reset and purged, and how often it has begun again.
     resets: u64,
     purges: u64,
-    anew: u64,
+    begun: u64,
 }
 
 impl DiskLog {
@@ -31,11 +31,11 @@ impl DiskLog {
         self.segments.values().max_by_key(|segment| segment.place)
     }
 
-    /// It is to begin anew. Returns the epochs that are known.
-    pub(crate) fn begins_anew(&mut self, anew: Anew) -> Vec<LogEpoch> {
-        match anew {
-            Anew::Reset => self.resets += 1,
-            Anew::Purge => self.purges += 1,
+    /// It is to begin again. Returns the epochs that are known.
+    pub(crate) fn begins_again(&mut self, reset: LogReset) -> Vec<LogEpoch> {
+        match reset {
+            LogReset::Reset => self.resets += 1,
+            LogReset::Purge => self.purges += 1,
         }
         self.epochs.iter().map(|(epoch, _)| epoch.clone()).collect()
     }
@@ -60,15 +60,15 @@ impl DiskLog {
         }
     }
 
-    /// A record is the first of a log that has begun anew, or that was removed before.
-    fn begins(&mut self, epoch: &LogEpoch, is_anew: bool) -> Result<(), String> {
-        self.anew += u64::from(is_anew);
-        if self.anew > self.resets + self.purges {
-            return Err(format!("a durable log has begun anew with {epoch:?}, and nobody has asked for it"));
+    /// A record is the first of a log that has begun again, or that was removed before.
+    fn begins(&mut self, epoch: &LogEpoch, has_begun_again: bool) -> Result<(), String> {
+        self.begun += u64::from(has_begun_again);
+        if self.begun > self.resets + self.purges {
+            return Err(format!("a durable log has begun again with {epoch:?}, and nobody has asked for it"));
         }
         // One that has had no publication is the same for all if it begins again.
         if self.epoch(epoch).is_some_and(|publications| !publications.is_empty()) {
-            return Err(format!("a durable log begins anew with {epoch:?}, which it had before"));
+            return Err(format!("a durable log begins again with {epoch:?}, which it had before"));
         }
         Ok(())
     }
@@ -103,7 +103,7 @@ impl DiskLog {
         }
         match self.newest().map(|newest| newest.place.resets) {
             Some(resets) if place.resets < resets => {
-                return Err(format!("{place:?} of a log is stored that has begun anew {resets} times"));
+                return Err(format!("{place:?} of a log is stored that has begun again {resets} times"));
             }
             Some(resets) if place.resets > resets => self.begins(&epoch, true)?,
             Some(_) => {}
@@ -202,7 +202,7 @@ mod tests {
         store(&mut log(), &segment("e", (1, 1), &[75])).unwrap_err();
         store(&mut log(), &segment("f", (1, 1), &[71])).unwrap_err();
         let mut reset = log();
-        reset.begins_anew(Anew::Reset);
+        reset.begins_again(LogReset::Reset);
         store(&mut reset, &segment("f", (1, 1), &[71])).unwrap();
         store(&mut reset, &segment("e", (0, 5), &[75])).unwrap_err();
         store(&mut reset, &segment("g", (2, 1), &[76])).unwrap_err();
@@ -212,7 +212,7 @@ mod tests {
     fn a_purged_log_is_removed_and_begins_with_another_epoch() {
         let (mut log, now) = (log(), Timestamp::from_millis(1000));
         log.is_named(true).unwrap_err();
-        let known = log.begins_anew(Anew::Purge);
+        let known = log.begins_again(LogReset::Purge);
         store(&mut log, &segment("f", (1, 1), &[])).unwrap();
         log.check_purged(&known).unwrap_err();
         for first in [1, 3] {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use dog::{HistoryOrder, LogEpoch, Position, Timestamp};
 
-/// Why a log begins anew.
+/// Why a log begins again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Anew {
+pub(crate) enum LogReset {
     Reset,
     Purge,
 }
@@ -73,38 +73,38 @@ pub(crate) struct Page<'a> {
 pub(crate) struct LogModel {
     kept: Kept,
     epochs: Vec<EpochModel>,
-    /// How often it was to begin anew, by a reset or a purge.
-    anew: usize,
-    /// How many of the epochs were there when it was to begin anew last.
+    /// How often it was to begin again, by a reset or a purge.
+    resets: usize,
+    /// How many of the epochs were there when it was to begin again last.
     doubted: usize,
-    /// The epochs that are gone because it has begun anew, each since a moment of the run.
+    /// The epochs that are gone because it has begun again, each since a moment of the run.
     gone: BTreeMap<String, u64>,
 }
 
 impl LogModel {
     pub(crate) fn new(kept: Kept) -> Self {
-        Self { kept, epochs: Vec::new(), anew: 0, doubted: 0, gone: BTreeMap::new() }
+        Self { kept, epochs: Vec::new(), resets: 0, doubted: 0, gone: BTreeMap::new() }
     }
 
-    /// It is to begin anew. Returns the epochs that are known.
-    pub(crate) fn begins_anew(&mut self) -> Vec<LogEpoch> {
-        self.anew += 1;
+    /// It is to begin again. Returns the epochs that are known.
+    pub(crate) fn begins_again(&mut self) -> Vec<LogEpoch> {
+        self.resets += 1;
         self.doubted = self.epochs.len();
         self.epochs.iter().map(|model| model.epoch.clone()).collect()
     }
 
-    /// Whether it may have begun anew, by a reset or a purge.
-    pub(crate) fn may_be_anew(&self) -> bool {
-        self.anew > 0
+    /// Whether it may have begun again, by a reset or a purge.
+    pub(crate) fn may_have_begun_again(&self) -> bool {
+        self.resets > 0
     }
 
-    /// Whether the epoch of this place may be gone, because the log was to begin anew since.
+    /// Whether the epoch of this place may be gone, because the log was to begin again since.
     pub(crate) fn may_be_gone(&self, (epoch, _): Place) -> bool {
         epoch < self.doubted
     }
 
-    /// It has begun anew at this moment, and these epochs are gone.
-    pub(crate) fn has_begun_anew(&mut self, gone: &[LogEpoch], moment: u64) {
+    /// It has begun again at this moment, and these epochs are gone.
+    pub(crate) fn has_begun_again(&mut self, gone: &[LogEpoch], moment: u64) {
         for epoch in gone {
             self.gone.entry(epoch.as_str().to_owned()).or_insert(moment);
         }
@@ -179,7 +179,7 @@ impl LogModel {
             self.epochs.push(EpochModel { epoch: position.epoch().clone(), publications: BTreeMap::new() });
             (self.epochs.len() - 1, position.offset())
         });
-        if self.kept.is_durable && self.epochs.len() > 1 + self.anew {
+        if self.kept.is_durable && self.epochs.len() > 1 + self.resets {
             return Err(format!("the epoch of a durable log has changed to {position}"));
         }
         let numbered = self.epochs[index].publications.entry(offset).or_insert(Numbered { number, at, sent: None });
@@ -289,16 +289,16 @@ mod tests {
     }
 
     #[test]
-    fn the_epoch_of_a_durable_log_changes_once_for_each_time_that_it_begins_anew() {
+    fn the_epoch_of_a_durable_log_changes_once_for_each_time_that_it_begins_again() {
         let mut log = model(true, 2);
-        assert!(!log.may_be_anew() && !log.may_be_gone((0, 2)));
-        let known = log.begins_anew();
-        assert!(log.may_be_anew() && log.may_be_gone((0, 2)) && !log.may_be_gone((1, 1)));
+        assert!(!log.may_have_begun_again() && !log.may_be_gone((0, 2)));
+        let known = log.begins_again();
+        assert!(log.may_have_begun_again() && log.may_be_gone((0, 2)) && !log.may_be_gone((1, 1)));
         log.shown(&position("f", 1), 104, None).unwrap();
         log.shown(&position("g", 1), 105, None).unwrap_err();
         assert_eq!(log.gone(position("e", 2).epoch()), None);
-        log.has_begun_anew(&known, 7);
-        log.has_begun_anew(&known, 9);
+        log.has_begun_again(&known, 7);
+        log.has_begun_again(&known, 9);
         assert_eq!(["e", "f"].map(|epoch| log.gone(position(epoch, 1).epoch())), [Some(7), None]);
     }
 

@@ -119,7 +119,7 @@ impl LogRecord {
                 // What was published before may be answered later.
                 let is_gone = self.gone(of, position).is_some_and(|gone| gone < made);
                 if is_gone && !self.may_be_old(of.0, now.0) {
-                    return Err(format!("publication {number} has {position}, and that log had begun anew before"));
+                    return Err(format!("publication {number} has {position}, and that log had begun again before"));
                 }
                 Ok(())
             }
@@ -271,8 +271,8 @@ impl LogRecord {
     fn check_lost(&self, of: (GroupId, &'static str), (now, life): Now) -> Result<(), String> {
         let epochs = self.logs.get(&of).map_or(0, LogModel::epochs);
         let has_ended = !self.is_durable(of.1) && self.shown.get(&of).is_none_or(|(_, shown)| *shown != life);
-        let may_be_anew = self.logs.get(&of).is_some_and(LogModel::may_be_anew);
-        if epochs > 1 || has_ended || may_be_anew || self.may_be_old(of.0, now) {
+        let may_have_begun_again = self.logs.get(&of).is_some_and(LogModel::may_have_begun_again);
+        if epochs > 1 || has_ended || may_have_begun_again || self.may_be_old(of.0, now) {
             Ok(())
         } else {
             Err(format!("the log of {:?} is said to be lost, and goes on", of.1))

@@ -282,11 +282,11 @@ impl RunRecord {
     }
 
     /// A life of a Group begins a new presence.
-    pub(crate) fn presence_begins_anew(&mut self, (group, life): (GroupId, u64), now: Timestamp) {
+    pub(crate) fn presence_begins_again(&mut self, (group, life): (GroupId, u64), now: Timestamp) {
         let faults = self.faults_so_far();
         let is_sure = self.relays_are_sure() && self.current_life(*group.as_bytes()) == life;
         let sockets = &self.sockets;
-        self.presence.begins_anew((group, life), faults, now, |(replica, life)| {
+        self.presence.begins_again((group, life), faults, now, |(replica, life)| {
             let is_its =
                 |record: &SocketRecord| record.is_open && record.replica == Some(replica) && record.is_of_life(life);
             sockets.iter().filter(|(_, record)| is_sure && is_its(record)).map(|(socket, _)| *socket).collect()

@@ -1,4 +1,4 @@
-//! What the disk says of durable logs, what transactions have published, and which logs have begun anew: promises 11 and 18.
+//! What the disk says of durable logs, what transactions have published, and which logs have begun again: promises 11 and 18.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use dog_engine::log::{LogEntries, Segment};
 
 use super::{LogRecord, Now};
 use crate::publications::logs_of_run::PUBLISHED;
-use crate::publications::model::{Anew, LogModel};
+use crate::publications::model::{LogModel, LogReset};
 use crate::publications::transactions::{Outcome, TransactionRecord};
 
 /// For this time after the node of a Group was struck off, its old life may still answer, with what it knew then.
@@ -57,20 +57,20 @@ impl LogRecord {
         })
     }
 
-    /// A log is to begin anew. Returns the epochs that it has had, as far as is known.
-    pub(crate) fn begins_anew(&mut self, of: (GroupId, &'static str), anew: Anew) -> Vec<LogEpoch> {
-        let mut known = self.log(of.0, of.1).map(LogModel::begins_anew).unwrap_or_default();
+    /// A log is to begin again. Returns the epochs that it has had, as far as is known.
+    pub(crate) fn begins_again(&mut self, of: (GroupId, &'static str), reset: LogReset) -> Vec<LogEpoch> {
+        let mut known = self.log(of.0, of.1).map(LogModel::begins_again).unwrap_or_default();
         if self.is_durable(of.1) {
-            known.extend(self.disk.entry(of).or_default().begins_anew(anew));
+            known.extend(self.disk.entry(of).or_default().begins_again(reset));
         }
         known
     }
 
-    /// This is the answer. If the log has begun anew, none of the epochs that it had before is shown again.
-    pub(crate) fn has_begun_anew(
+    /// This is the answer. If the log has begun again, none of the epochs that it had before is shown again.
+    pub(crate) fn has_begun_again(
         &mut self,
         of: (GroupId, &'static str),
-        anew: Anew,
+        reset: LogReset,
         known: &[LogEpoch],
         answer: &Result<Option<Position>, Error>,
         now: Now,
@@ -79,23 +79,23 @@ impl LogRecord {
         self.moment += 1;
         let moment = self.moment;
         match answer {
-            Err(error) if error.is_no_log() && has_log => Err(format!("{anew:?} of {:?}, {has_log}: {error}", of.1)),
+            Err(error) if error.is_no_log() && has_log => Err(format!("{reset:?} of {:?}, {has_log}: {error}", of.1)),
             Err(_) => Ok(()),
-            Ok(_) if !has_log => Err(format!("{anew:?} of {:?}, which has no log", of.1)),
+            Ok(_) if !has_log => Err(format!("{reset:?} of {:?}, which has no log", of.1)),
             // An old life may have answered, which knows another log.
             Ok(_) if self.may_be_old(of.0, now.0) => Ok(()),
             Ok(Some(start)) if start.offset() != 0 || known.contains(start.epoch()) => {
-                Err(format!("the log of {:?} begins anew at {start}, and has had {known:?}", of.1))
+                Err(format!("the log of {:?} begins again at {start}, and has had {known:?}", of.1))
             }
             Ok(_) => {
-                self.log(of.0, of.1).into_iter().for_each(|log| log.has_begun_anew(known, moment));
-                let disk = self.disk.get(&of).filter(|_| anew == Anew::Purge);
+                self.log(of.0, of.1).into_iter().for_each(|log| log.has_begun_again(known, moment));
+                let disk = self.disk.get(&of).filter(|_| reset == LogReset::Purge);
                 disk.map_or(Ok(()), |disk| disk.check_purged(known))
             }
         }
     }
 
-    /// Since which moment the epoch of a position is gone, because its log has begun anew.
+    /// Since which moment the epoch of a position is gone, because its log has begun again.
     pub(super) fn gone(&self, of: (GroupId, &'static str), position: &Position) -> Option<u64> {
         self.logs.get(&of).and_then(|log| log.gone(position.epoch()))
     }
@@ -107,7 +107,7 @@ impl LogRecord {
     pub(crate) fn check_not_gone(&self, number: u64, position: &Position) -> Result<(), String> {
         let Some(publication) = self.publications.get(&number) else { return Ok(()) };
         match self.gone((publication.group, publication.topic), position) {
-            Some(_) => Err(format!("publication {number} is shown at {position}, and its log had begun anew before")),
+            Some(_) => Err(format!("publication {number} is shown at {position}, and its log had begun again before")),
             None => Ok(()),
         }
     }
