@@ -114,7 +114,7 @@ pub(super) const PARTS: &[Part] = &[
     ),
     part(
         "fuzz",
-        "random bytes into six targets, from the kept corpora on",
+        "random bytes into each fuzz target, from the kept corpora on",
         When::BesideCluster,
         fuzz::prepare,
         fuzz::run,
