@@ -50,7 +50,9 @@ async fn publications(entry: SocketAddr) -> Outcome {
     }
     let after = calls_at_rest(entry).await?;
     let sent = (after.0 - before.0, after.1 - before.1);
-    assert_eq!(sent, (count, 2 * count), "requests to the Group and to its two Replicas");
+    assert_eq!(sent.0, count, "requests to the Group");
+    // An answer that takes longer than 250 ms has the end of the log repeated.
+    assert!((2 * count..3 * count).contains(&sent.1), "{} requests to the two Replicas", sent.1);
     Ok(())
 }
 
