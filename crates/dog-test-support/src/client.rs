@@ -3,7 +3,7 @@
 
 use std::future::Future;
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use futures_util::{SinkExt, StreamExt};
 use serde_json::Value;
@@ -26,6 +26,16 @@ pub async fn within<T>(what: &str, future: impl Future<Output = T>) -> T {
         Ok(outcome) => outcome,
         Err(_) => panic!("waited {} s for {what}", DEADLINE.as_secs()),
     }
+}
+
+/// Waits until the next second of the wall clock. Sessions and tokens name the second in which they began, and one of the second of a
+/// revocation counts as one from before.
+///
+/// # Panics
+/// When the clock is before 1970.
+pub async fn next_second() {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
+    tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into())).await;
 }
 
 /// A connection with a small receive buffer in the kernel: little is sent to it before a client that does not read costs the

@@ -160,7 +160,7 @@ fn the_sessions_of_a_user_who_is_removed_are_over_for_good_and_a_new_login_is_no
 
 /// Each message takes 10 ms, so a handshake and a removal are some of these long. The one begins at each step of the other.
 #[test]
-fn whoever_is_first_who_is_removed_while_entering_is_not_in_the_room() {
+fn a_user_who_is_removed_while_entering_is_not_in_the_room() {
     let ms = Duration::from_millis;
     for seed in 0..4 {
         let mut refused_at = 0;

@@ -1,7 +1,6 @@
 //! A user who was removed, and the end of the program.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
+use dog_test_support::client::next_second;
 use program::{Program, closed};
 
 mod program;
@@ -27,9 +26,7 @@ async fn who_was_removed_stays_out_after_the_program_was_killed() {
     }
     let cid = program.log_in("cid").await;
     assert!(program.enter(&cid).await.is_ok());
-    // Sessions name the second in which they began. One of the second of the removal counts as one from before.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into())).await;
+    next_second().await;
     let again = program.log_in("ann").await;
     assert!(program.enter(&again).await.is_ok(), "a new session");
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dog::{ClientId, Timestamp};
 use dog_door::Sessions;
-use dog_test_support::client::{Client, http};
+use dog_test_support::client::{Client, http, next_second};
 use dog_test_support::workerd::{Disk, Worker, Workerd, any_port};
 use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
@@ -99,9 +99,7 @@ async fn what_is_revoked_is_closed_and_refused_also_after_the_end_of_the_process
     let entry = workerd.address();
     is_refused(entry, &tokens[0], REVOKED).await;
     is_refused(entry, &tokens[2], REVOKED).await;
-    // Tokens name the second in which they were made. One of the second of the revocation counts as one from before.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into())).await;
+    next_second().await;
     for admitted in [&tokens[1], &tokens[3], &token("bob", "b-2", 3600)] {
         assert!(messages(&mut open(entry, admitted).await).await > 0, "it is open");
     }

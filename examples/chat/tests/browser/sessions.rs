@@ -1,9 +1,7 @@
 //! Sessions that begin, are renewed and end under a page that is open.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
-
 use dog_test_support::browser::{Host, Look, Window, browse};
-use dog_test_support::client::http_with;
+use dog_test_support::client::{http_with, next_second};
 use serde_json::json;
 
 use super::room::{Room, SECRET};
@@ -66,12 +64,6 @@ async fn who_logs_in_stays_logged_in(host: Host) {
     })
     .await;
     room.stop().await;
-}
-
-/// Sessions name the second in which they began. One of the second of the removal counts as one from before.
-async fn next_second() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970");
-    tokio::time::sleep(Duration::from_secs(1) - Duration::from_nanos(now.subsec_nanos().into())).await;
 }
 
 async fn who_is_removed_is_told_and_comes_back_with_a_new_login(host: Host) {
